@@ -1,0 +1,76 @@
+# Every target with a `##` is listed by `make` alone.
+
+# The distribution's Python, which sees the distribution's pytest: the first one
+# on PATH may be pyenv's or conda's, and what is set for that one is not for ours.
+PYTHON := /usr/bin/python3
+unexport PYTHONHOME PYTHONPATH
+export PYTHONNOUSERSITE := 1
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help setup setup-lint grade solutions test lint linters format clean
+.NOTPARALLEL: # in `make -j setup grade`, too, one comes after the other
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
+
+setup: ## install what grading and testing need
+	@grader/setup.sh grade
+
+setup-lint: ## install what lint and format need
+	@grader/setup.sh lint
+
+# Also to choose: JSON=FILE SEED=N ISOLATION=auto|required|off. When points were
+# lost, the grader exits with 1, and make says "Error 1" and exits with 2.
+grade: ## grade stages/; to choose: STAGE=3 ONLY=echo/line SUBMISSION=DIR
+solutions: ## grade solutions/, which get full marks
+solutions: export SUBMISSION := solutions
+grade solutions: | $(PYTHON)
+	@$(PYTHON) -m grader grade $$STAGE \
+		$${SUBMISSION:+--submission "$$SUBMISSION"} \
+		$${ONLY:+--only "$$ONLY"} \
+		$${JSON:+--json "$$JSON"} \
+		$${SEED:+--seed "$$SEED"} \
+		$${ISOLATION:+--isolation "$$ISOLATION"}
+
+# Some tests run make, and shall not inherit what this one was told.
+test: | $(PYTHON) ## test the grader itself; to choose: PYTEST_ARGS="-k setup"
+	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 \
+		$(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_ARGS) grader/tests
+
+$(PYTHON):
+	@echo "no $@ here: run 'make setup' first" >&2; exit 2
+
+C_FILES = $(wildcard stages/*/*.[ch] solutions/*/*.[ch] grader/milestones/*.[ch])
+C_FLAGS := -std=gnu17 -Wall -Wextra -Werror
+C_STRICT := $(C_FLAGS) -Wshadow -Wconversion -Wstrict-prototypes -O2 -fanalyzer
+LINTERS := clang-format clang-tidy black flake8 mypy shellcheck yamllint
+
+# The distribution's tools, for the same reason as its Python.
+lint format: export PATH := /usr/bin:/bin
+
+lint: linters lint-1 lint-2 lint-3 ## look for faults in C, Python, shell and YAML
+	clang-format --dry-run -Werror $(C_FILES)
+	black --check grader
+	flake8 grader
+	mypy grader
+	shellcheck grader/setup.sh .ci/run
+	yamllint --strict .github .yamllint
+
+# What clang-tidy hides here is its count of warnings in the system's headers.
+lint-%:
+	gcc $(C_FLAGS) -S -o /dev/null stages/$*/*.c
+	gcc $(C_STRICT) -I stages/$* -S -o /dev/null solutions/$*/*.c
+	clang-tidy --quiet solutions/$*/*.c -- -std=gnu17 -I stages/$* 2>/dev/null
+
+linters:
+	@for tool in gcc $(LINTERS); do command -v $$tool >/dev/null || \
+		{ echo "no $$tool here: run 'make setup setup-lint' first" >&2; exit 2; }; done
+
+format: linters ## lay out C and Python
+	clang-format -i $(C_FILES)
+	black --quiet grader
+
+clean: ## remove what was built
+	rm -f stages/*/tcp_server stages/*/tcp_client stages/*/*.o
+	rm -rf .mypy_cache
+	find grader -name __pycache__ -prune -exec rm -rf {} +

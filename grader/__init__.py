@@ -1,0 +1,23 @@
+"""The grader of Echo Lab.
+
+The way of the data is one line, and no step reaches back:
+
+    submission → build → sandboxed program ⇄ clients → findings → result → reports
+
+submission.py   finds the student's file, and refuses what is not one
+build.py        compiles it, plainly and with sanitizers
+sandbox.py      where a program runs: a network and a cell of its own
+program.py      one running program: its output, its signals, its end
+procfs.py       what the kernel shows of it, read-only
+watch.py        is it stuck, and how is that known: findings
+client.py       one client and its part of the story
+server.py       a server under test and its clients: what checks are written with
+peer.py         the scripted server that stage 2's client is tried against
+checks/         the tests that grade, one file for each theme
+milestones/     unit tests of the student's functions, unscored
+rubric.py       what each check is worth (rubric.toml)
+grade.py        puts it together, and result.py is what comes out
+report/         views of the result
+"""
+
+VERSION = "1.0"

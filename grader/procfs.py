@@ -1,0 +1,256 @@
+"""What the kernel shows of a process and its sockets: a read-only view of /proc.
+
+Everything here is a snapshot. A process or a descriptor may be gone by the time
+it is looked at; such a one is left out, never an error. Sources: proc(5) for the
+files, and the kernel's Documentation/networking/proc_net_tcp.rst.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_X86_64 = {
+    0: "read", 1: "write", 7: "poll", 16: "ioctl", 19: "readv", 20: "writev",
+    23: "select", 34: "pause", 35: "nanosleep", 42: "connect", 43: "accept",
+    44: "sendto", 45: "recvfrom", 46: "sendmsg", 47: "recvmsg", 61: "wait4",
+    128: "rt_sigtimedwait", 130: "rt_sigsuspend", 202: "futex", 230: "clock_nanosleep",
+    232: "epoll_wait", 247: "waitid", 270: "pselect6", 271: "ppoll",
+    281: "epoll_pwait", 288: "accept4", 426: "io_uring_enter", 441: "epoll_pwait2",
+}  # fmt: skip
+_AARCH64 = {
+    22: "epoll_pwait", 29: "ioctl", 63: "read", 64: "write", 65: "readv", 66: "writev",
+    72: "pselect6", 73: "ppoll", 95: "waitid", 98: "futex", 101: "nanosleep",
+    115: "clock_nanosleep", 133: "rt_sigsuspend", 137: "rt_sigtimedwait",
+    202: "accept", 203: "connect", 206: "sendto", 207: "recvfrom", 211: "sendmsg",
+    212: "recvmsg", 242: "accept4", 260: "wait4", 426: "io_uring_enter",
+    441: "epoll_pwait2",
+}  # fmt: skip
+_SYSCALLS = _AARCH64 if platform.machine() == "aarch64" else _X86_64
+
+EPOLL_CALLS = {"epoll_wait", "epoll_pwait", "epoll_pwait2"}
+
+# Which argument says how long a call may sleep: a C int of milliseconds (-1 is
+# for ever), or a pointer to a time (NULL is for ever).
+_TIMEOUT_INT = {"epoll_wait": 3, "epoll_pwait": 3, "poll": 2}
+_TIMEOUT_POINTER = {"epoll_pwait2": 3, "ppoll": 2, "select": 4, "pselect6": 4}
+_ALWAYS_TIMED = {"nanosleep", "clock_nanosleep"}
+
+LISTEN, ESTABLISHED, CLOSE_WAIT = 0x0A, 0x01, 0x08
+
+
+@dataclass(frozen=True)
+class Call:
+    """The system call that a sleeping thread is in."""
+
+    name: str
+    args: tuple[int, ...]
+    place: tuple[int, int]  # stack pointer and program counter
+
+    def timed(self) -> bool:
+        """Whether the call ends by itself after some time."""
+        if self.name in _ALWAYS_TIMED:
+            return True
+        if self.name in _TIMEOUT_INT:
+            return self.args[_TIMEOUT_INT[self.name]] & 0xFFFFFFFF < 0x80000000
+        if self.name in _TIMEOUT_POINTER:
+            return self.args[_TIMEOUT_POINTER[self.name]] != 0
+        return self.name == "futex" and self.args[3] != 0
+
+    def descriptor(self) -> int | None:
+        """The descriptor that the call is about, if it is about one."""
+        if self.name in {"poll", "ppoll", "select", "pselect6", "wait4", "waitid"}:
+            return None
+        if self.name in _ALWAYS_TIMED | {"futex", "pause"} or "sig" in self.name:
+            return None
+        return None if self.name.startswith("system call") else self.args[0]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thread: its state letter as in proc_pid_stat(5), and what it sleeps in."""
+
+    pid: int
+    tid: int
+    state: str
+    call: Call | None
+    switches: int  # context switches so far, of both kinds
+
+    def asleep(self) -> bool:
+        """In a system call, and not merely waiting for a processor."""
+        return self.state in "SD" and self.call is not None
+
+
+@dataclass(frozen=True)
+class Socket:
+    """One line of /proc/PID/net/tcp. Queues are in bytes; of a listening socket
+    rx_queue is the number of connections that wait to be accepted."""
+
+    local_port: int
+    remote_port: int
+    state: int
+    tx_queue: int
+    rx_queue: int
+    inode: int
+    any_address: bool = False
+
+
+def _read(path: str, limit: int = -1) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(limit)
+    except OSError:
+        return ""
+
+
+@functools.cache
+def sees_system_calls() -> bool:
+    """Whether this kernel lets us read which call a process of ours sleeps in."""
+    return bool(_read(f"/proc/{os.getpid()}/syscall"))
+
+
+def _call(text: str) -> Call | None:
+    fields = text.split()
+    if len(fields) != 9:  # "running", or nothing that we may see
+        return None
+    number = int(fields[0])
+    values = [int(field, 16) for field in fields[1:]]
+    name = _SYSCALLS.get(number, f"system call {number}")
+    return Call(name, tuple(values[:6]), (values[6], values[7]))
+
+
+def tree(pid: int) -> list[int]:
+    """PID and all its descendants, parents first."""
+    pids = [pid]
+    for parent in pids:
+        for tid in _numbers(f"/proc/{parent}/task"):
+            children = _read(f"/proc/{parent}/task/{tid}/children")
+            pids += [int(child) for child in children.split()]
+    return pids
+
+
+def _numbers(folder: str) -> list[int]:
+    try:
+        return [int(name) for name in os.listdir(folder) if name.isdigit()]
+    except OSError:
+        return []
+
+
+def tasks(pid: int) -> list[Task]:
+    """Every thread of PID and of its descendants, as it is now."""
+    found = []
+    for process in tree(pid):
+        for tid in _numbers(f"/proc/{process}/task"):
+            folder = f"/proc/{process}/task/{tid}"
+            before = _switches(folder)
+            state = _read(f"{folder}/stat").rpartition(")")[2].split()[:1]
+            call = _call(_read(f"{folder}/syscall"))
+            # A reading that a switch fell into would mix two moments.
+            if state and before is not None and before == _switches(folder):
+                found.append(Task(process, tid, state[0], call, before))
+            elif state:
+                found.append(Task(process, tid, "R", None, -1))
+    return found
+
+
+def _switches(folder: str) -> int | None:
+    counts = re.findall(r"ctxt_switches:\s+(\d+)", _read(f"{folder}/status"))
+    return sum(map(int, counts)) if counts else None
+
+
+def processor_seconds(pid: int) -> float:
+    """Processor time that the living threads of PID's tree have used."""
+    total = 0
+    for process in tree(pid):
+        for tid in _numbers(f"/proc/{process}/task"):
+            fields = _read(f"/proc/{process}/task/{tid}/schedstat").split()
+            total += int(fields[0]) if fields else 0
+    return total / 1e9
+
+
+def memory_bytes(pid: int) -> int:
+    """Memory of PID's tree that holds data (anonymous pages, swapped or not)."""
+    total = 0
+    for process in tree(pid):
+        status = _read(f"/proc/{process}/status")
+        sizes = re.findall(r"^(?:RssAnon|VmSwap):\s+(\d+) kB", status, re.MULTILINE)
+        total += sum(map(int, sizes)) * 1024
+    return total
+
+
+def descriptors(pid: int) -> dict[int, str]:
+    """Open descriptors of PID, each with what it is a link to."""
+    links = {}
+    for fd in _numbers(f"/proc/{pid}/fd"):
+        try:
+            links[fd] = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except OSError:
+            continue
+    return links
+
+
+def watched(pid: int) -> dict[int, dict[int, int]]:
+    """The epoll instances of PID, each with its watched descriptors and events."""
+    found = {}
+    for fd, link in descriptors(pid).items():
+        if link == "anon_inode:[eventpoll]":
+            info = _read(f"/proc/{pid}/fdinfo/{fd}")
+            pairs = re.findall(r"^tfd:\s*(\d+) events:\s*([0-9a-f]+)", info, re.M)
+            found[fd] = {int(target): int(events, 16) for target, events in pairs}
+    return found
+
+
+def armed_timer(pid: int) -> bool:
+    """Whether a timerfd of PID is going to fire."""
+    for fd, link in descriptors(pid).items():
+        if link == "anon_inode:[timerfd]":
+            info = _read(f"/proc/{pid}/fdinfo/{fd}")
+            if re.search(r"it_value: \((?!0, 0\))", info):
+                return True
+    return False
+
+
+def _socket(line: str) -> Socket | None:
+    fields = line.split()
+    if len(fields) < 10 or ":" not in fields[1]:
+        return None
+    address, port = fields[1].split(":")
+    tx_queue, rx_queue = (int(part, 16) for part in fields[4].split(":"))
+    return Socket(
+        int(port, 16),
+        int(fields[2].split(":")[1], 16),
+        int(fields[3], 16),
+        tx_queue,
+        rx_queue,
+        int(fields[9]),
+        set(address) == {"0"},
+    )
+
+
+def sockets(pid: int | str = "self") -> Iterator[Socket]:
+    """Every TCP socket of PID's network namespace."""
+    for family in ("tcp", "tcp6"):
+        for line in _read(f"/proc/{pid}/net/{family}").splitlines()[1:]:
+            if socket := _socket(line):
+                yield socket
+
+
+def listeners(pid: int | str = "self") -> list[Socket]:
+    """The listening sockets alone: cheap, for the kernel lists them first."""
+    found = []
+    for family in ("tcp", "tcp6"):
+        try:
+            with open(f"/proc/{pid}/net/{family}", encoding="ascii") as file:
+                next(file, None)
+                for line in file:
+                    socket = _socket(line)
+                    if not socket or socket.state != LISTEN:
+                        break
+                    found.append(socket)
+        except OSError:
+            continue
+    return found
