@@ -32,6 +32,10 @@ _AARCH64 = {
 }  # fmt: skip
 _SYSCALLS = _AARCH64 if platform.machine() == "aarch64" else _X86_64
 
+_EVENTS = {
+    "EPOLLIN": 1, "EPOLLPRI": 2, "EPOLLOUT": 4, "EPOLLRDHUP": 1 << 13,
+    "EPOLLEXCLUSIVE": 1 << 28, "EPOLLONESHOT": 1 << 30, "EPOLLET": 1 << 31,
+}  # fmt: skip
 EPOLL_CALLS = {"epoll_wait", "epoll_pwait", "epoll_pwait2"}
 
 # Which argument says how long a call may sleep: a C int of milliseconds (-1 is
@@ -202,6 +206,12 @@ def watched(pid: int) -> dict[int, dict[int, int]]:
             pairs = re.findall(r"^tfd:\s*(\d+) events:\s*([0-9a-f]+)", info, re.M)
             found[fd] = {int(target): int(events, 16) for target, events in pairs}
     return found
+
+
+def event_names(events: int) -> str:
+    """An epoll event mask in the words of epoll_ctl(2)."""
+    names = [name for name, bit in _EVENTS.items() if events & bit]
+    return " | ".join(names) or "nothing"
 
 
 def armed_timer(pid: int) -> bool:

@@ -1,0 +1,282 @@
+"""One end of a connection to the program, and its part of the story.
+
+A client never waits by itself: what it cannot send yet is queued, and the
+scene that it belongs to moves it on (see scene.py).
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from grader.scene import Scene
+
+_PIECE = 256 << 10
+
+
+class Connection:
+    """A socket of ours, non-blocking, with a queue of what is still to be sent.
+
+    received counts the bytes that came; ended says how the other side closed:
+    "" (not yet), "end" (it sent its last byte) or "reset".
+    """
+
+    def __init__(self, scene: Scene, sock: socket.socket, name: str) -> None:
+        sock.setblocking(False)
+        self.scene = scene
+        self.sock = sock
+        self.name = name
+        self.connected = False
+        self.reading = True
+        self.half_closed = False
+        self.closed = False
+        self.ended = ""
+        self.sent = 0
+        self.received = 0
+        self._queue = bytearray()
+
+    @property
+    def queued(self) -> int:
+        """Bytes that the kernel has not taken from us yet."""
+        return len(self._queue)
+
+    def wants_read(self) -> bool:
+        """Whether it is to be moved on when something has come."""
+        return self.reading and self.connected and not (self.ended or self.closed)
+
+    def wants_write(self) -> bool:
+        """Whether it is to be moved on when there is room to send."""
+        return not self.closed and (not self.connected or bool(self._queue))
+
+    def push(self) -> bool:
+        """Send what the kernel takes; whether anything moved."""
+        moved = False
+        if not self.connected:
+            error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if error:
+                self._cut(ConnectionError(error, "connect"))
+                return True
+            try:
+                self.sock.getpeername()
+            except OSError:
+                return False
+            self.connected = moved = True
+        while self._queue and not self.closed:
+            try:
+                with memoryview(self._queue) as view:
+                    count = self.sock.send(view[:_PIECE])
+            except BlockingIOError:
+                break
+            except OSError as error:
+                self._cut(error)
+                return True
+            self._gone_out(count)
+            moved = True
+        return moved
+
+    def pull(self) -> bool:
+        """Receive what is there, up to a piece; whether anything moved."""
+        try:
+            data = self.sock.recv(_PIECE)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self._cut(error)
+            return True
+        if data:
+            self.received += len(data)
+            self._came_in(data)
+        else:
+            self.ended = "end"
+            self.scene.note(self.name, "sees the other side close")
+        return True
+
+    def _gone_out(self, count: int) -> None:
+        self.sent += count
+        self.scene.note(self.name, "sends", bytes(self._queue[: min(count, 64)]), count)
+        del self._queue[:count]
+
+    def _came_in(self, data: bytes) -> None:
+        self.scene.note(self.name, "receives", data[:64], len(data))
+
+    def _cut(self, error: OSError) -> None:
+        """The connection broke while we were using it."""
+        self.ended = "reset"
+        self._queue.clear()
+        what = {111: "is refused: nobody listens", 32: "cannot send: closed"}
+        self.scene.note(self.name, what.get(error.errno or 0, "is reset"))
+
+    def send(self, data: bytes) -> None:
+        """Send DATA, as much as goes without waiting; the rest is queued."""
+        self._queue += data
+        if self.connected:
+            self.push()
+        self.scene.update(self)
+
+    def forget_queue(self) -> int:
+        """Give up sending what is still queued: how many bytes that was."""
+        count = len(self._queue)
+        self._queue.clear()
+        self.scene.update(self)
+        return count
+
+    def half_close(self) -> None:
+        """Say that no more will be sent (shutdown(2), SHUT_WR)."""
+        self.half_closed = True
+        self.scene.note(self.name, "half-closes: it sends no more")
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            self._cut(error)
+
+    def close(self) -> None:
+        """Close, as a program does that is done."""
+        if not self.closed:
+            self.scene.note(self.name, "closes")
+            self._close()
+
+    def reset(self) -> None:
+        """Break off: the kernel sends RST in place of FIN (socket(7), SO_LINGER)."""
+        self.scene.note(self.name, "breaks off (RST)")
+        linger = struct.pack("ii", 1, 0)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self._close()
+
+    def _close(self) -> None:
+        self.closed = True
+        self.scene.update(self)
+        self.sock.close()
+
+
+class Client(Connection):
+    """A client of an echo server: each byte that it sends is due back, in order.
+
+    may_be_refused says that the server may close it before it has served it.
+    """
+
+    def __init__(self, scene: Scene, sock: socket.socket, name: str) -> None:
+        super().__init__(scene, sock, name)
+        self._due = bytearray()
+        self._fault: tuple[str, str, str] | None = None
+        self.may_be_refused = False
+
+    @property
+    def due(self) -> int:
+        """Bytes that are still to come back, sent by now or queued."""
+        return len(self._due) + self.queued
+
+    def _gone_out(self, count: int) -> None:
+        self._due += self._queue[:count]
+        super()._gone_out(count)
+
+    def _came_in(self, data: bytes) -> None:
+        super()._came_in(data)
+        due = bytes(self._due[: len(data)])
+        if due == data:
+            del self._due[: len(data)]
+        elif not self._fault:
+            self._differ(due, data)
+
+    def _differ(self, due: bytes, data: bytes) -> None:
+        """Say where what came parts from what was due."""
+        at = next(
+            (i for i, (a, b) in enumerate(zip(due, data)) if a != b),
+            min(len(due), len(data)),
+        )
+        offset = self.received - len(data) + at
+        if at == len(due):
+            message = f"{self.name} got {len(data) - at} bytes that it never sent"
+        else:
+            message = f"{self.name} got a wrong byte, at offset {offset}"
+        self._fault = (message, _around(due, at, offset), _around(data, at, offset))
+
+    def expect_echo(self) -> None:
+        """Expect all that was sent, and is queued, to come back."""
+        self.scene.wait(
+            lambda: self.due == 0,
+            f"{self.name} does not get its bytes back",
+            expected=f"{self.received + self.due} bytes",
+            received=lambda: f"{self.received} bytes",
+            awaited=[self],
+        )
+
+    def converse(self, data: bytes) -> None:
+        """Send DATA, and expect it back."""
+        self.send(data)
+        self.expect_echo()
+
+    def finish_sending(self) -> None:
+        """Half-close when the last byte that is queued has gone out."""
+        self.scene.wait(
+            lambda: self.queued == 0,
+            f"{self.name} cannot send all of its bytes",
+            expected=f"{self.sent + self.queued} bytes to be taken",
+            received=lambda: f"{self.sent} bytes taken",
+            awaited=[self],
+        )
+        self.half_close()
+
+    def expect_end(self) -> None:
+        """Expect everything that is still due, and then the server's close."""
+        self.expect_echo()
+        self.scene.wait(
+            lambda: self.ended != "",
+            f"the server does not close the connection of {self.name}, "
+            "which has ended its side and has got all its bytes",
+            expected="the end of the connection",
+            received=lambda: f"all {self.received} bytes, and no end",
+            awaited=[self],
+        )
+
+    def stop_reading(self) -> None:
+        """From now on leave in the kernel what comes."""
+        self.reading = False
+        self.scene.note(self.name, "stops reading")
+        self.scene.update(self)
+
+    def read_again(self) -> None:
+        """Take what comes again."""
+        self.reading = True
+        self.scene.note(self.name, "begins to read again")
+        self.scene.update(self)
+
+    def check(self) -> tuple[str, str, str] | None:
+        """What is wrong: a line, what was expected, what came. None if nothing."""
+        if self._fault or not self.ended or self.closed:
+            return self._fault
+        if self.may_be_refused and not self.received:
+            return None
+        if self.ended == "reset" and not self.connected:
+            return f"{self.name} could not connect: nobody listens", "", ""
+        missing = self.due
+        if missing or not self.half_closed:
+            how = "reset" if self.ended == "reset" else "closed"
+            message = f"the server {how} the connection of {self.name}"
+            if missing:
+                message += f", which still had {missing} bytes to get"
+            expected = f"{self.sent} bytes back" if self.sent else "an open connection"
+            return message, expected, f"{self.received} bytes, then the end"
+        return None
+
+
+def _around(data: bytes, at: int, offset: int) -> str:
+    """The bytes around data[at], with a caret under it; OFFSET is its number."""
+    start = max(0, at - 8)
+    shown = [quote(bytes([byte])) for byte in data[start : at + 16]]
+    if at >= len(data):
+        shown.append("(end)")
+    lead = "…" if start or offset > at else ""
+    caret = len(lead) + sum(map(len, shown[: at - start]))
+    return f"{lead}{''.join(shown)}\n{' ' * caret}^ offset {offset}"
+
+
+def quote(data: bytes) -> str:
+    """Bytes as they would be written in C, without anything that a terminal
+    would take for a command."""
+    escapes = {9: "\\t", 10: "\\n", 13: "\\r", 92: "\\\\", 34: '\\"'}
+    return "".join(
+        escapes.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}")
+        for byte in data
+    )

@@ -1,0 +1,42 @@
+"""The two ways in which grading can go wrong: the student's, and ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the kernel showed of a program that did not do what was asked.
+
+    kind is one word for machines (blocked_sending, lost, spinning …), says is
+    one sentence for people, evidence is what was read, for both.
+    """
+
+    kind: str
+    says: str
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Failure(Exception):
+    """A check does not hold, and this is how that is known.
+
+    message is one line; transcript is what every client did and saw until then;
+    errors is the end of what the program wrote on its standard error.
+    """
+
+    message: str
+    expected: str = ""
+    received: str = ""
+    finding: Finding | None = None
+    transcript: list[str] = field(default_factory=list)
+    errors: str = ""
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class CannotGrade(Exception):
+    """The grader cannot do its work here: no verdict, and exit status 2."""

@@ -1,0 +1,209 @@
+"""One running program: its descriptors, its output, its signals, its end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import threading
+import time
+import tty
+from collections.abc import Sequence
+from pathlib import Path
+
+from grader import procfs, sandbox
+from grader.failure import CannotGrade
+
+# A program that writes more than this is writing without end.
+TOO_MUCH_OUTPUT = 64 << 20
+
+# What a program may open, softly and at most, unless a check says otherwise.
+DESCRIPTORS = (1024, 4096)
+
+
+class Stream:
+    """What a program wrote: the first and the last bytes kept, all counted."""
+
+    def __init__(self, keep: int = 64 << 10) -> None:
+        self._keep = keep
+        self._head = bytearray()
+        self._tail = bytearray()
+        self.count = 0
+
+    def add(self, data: bytes) -> None:
+        """Take what has just been read."""
+        self.count += len(data)
+        room = self._keep - len(self._head)
+        self._head += data[:room]
+        self._tail += data[room:]
+        del self._tail[: -self._keep]
+
+    def bytes(self) -> bytes:
+        """All that is kept; where something was thrown away, a line says so."""
+        lost = self.count - len(self._head) - len(self._tail)
+        gap = b"\n[%d bytes left out]\n" % lost if lost > 0 else b""
+        return bytes(self._head + gap + self._tail)
+
+    def text(self) -> str:
+        """The same as text."""
+        return self.bytes().decode(errors="replace")
+
+
+class Program:
+    """A program of the student's, started in its cell, and all that is left of
+    it when it has been stopped.
+
+    PID is its process as we see it, or None if it ended before it was seen.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        arguments: Sequence[str] = (),
+        isolation: str = "off",
+        *,
+        name: str = "program",
+        terminal: bool = True,
+        stdin: int = subprocess.DEVNULL,
+        descriptors: tuple[int, int] = DESCRIPTORS,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        """Start PATH with ARGUMENTS.
+
+        Its standard output is a terminal, as when a student runs it (stdio then
+        writes line by line), or with TERMINAL false a pipe, whose bytes arrive
+        as they are. DESCRIPTORS are its soft and its hard limit.
+        """
+        self.output = Stream(64 << 10 if terminal else 16 << 20)
+        self.errors = Stream()
+        self.isolation = isolation
+        ours, theirs = os.openpty() if terminal else os.pipe()
+        if terminal:
+            tty.setraw(theirs)
+        errors, their_errors = os.pipe()
+        status, their_status = os.pipe()
+        environment = environment or {}
+        if isolation == "bubblewrap":
+            argv = [name, *arguments]
+            command = sandbox.cell(str(path), argv, (), environment, their_status)
+        else:
+            command = [str(path), *arguments]
+        limits = f"--nofile={descriptors[0]}:{descriptors[1]}"
+        # A caller's ignored signals would be inherited (SIGPIPE in some CI's).
+        clean = ["/usr/bin/env", "-i", "--default-signal"]
+        clean += [f"{key}={value}" for key, value in environment.items()]
+        self._process = subprocess.Popen(
+            [*clean, "/usr/bin/prlimit", limits, "--core=0", "--", *command],
+            stdin=stdin,
+            stdout=theirs,
+            stderr=their_errors,
+            pass_fds=[their_status],
+            start_new_session=True,
+            cwd="/",
+        )
+        for fd in (theirs, their_errors, their_status):
+            os.close(fd)
+        self._streams = {ours: self.output, errors: self.errors}
+        self._status_fd = status
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self._init: int | None = None
+        self.pid = self._find()
+
+    def _find(self) -> int | None:
+        """The program's own process, below env, prlimit and bubblewrap."""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            pid: int | None = self._process.pid
+            if self.isolation == "bubblewrap":
+                pid = self._child_of_init()
+            with contextlib.suppress(OSError):
+                exe = os.readlink(f"/proc/{pid}/exe") if pid else ""
+                if exe and not exe.endswith(("/env", "/prlimit", "/bwrap")):
+                    return pid
+            if self.ended():
+                return None
+            time.sleep(0.0005)
+        raise CannotGrade("a program could not be started within 30 seconds")
+
+    def _child_of_init(self) -> int | None:
+        if self._init is None and select.select([self._status_fd], [], [], 0)[0]:
+            line = os.read(self._status_fd, 4096).partition(b"\n")[0]
+            self._init = json.loads(line)["child-pid"] if line else None
+        if self._init is None:
+            return None
+        family = procfs.tree(self._init)
+        return family[1] if len(family) > 1 else None
+
+    def _read(self) -> None:
+        """Take all that it writes, so that it never waits for us."""
+        poll = select.poll()
+        for fd in self._streams:
+            poll.register(fd, select.POLLIN)
+        reading = set(self._streams)
+        while reading:
+            for fd, _ in poll.poll():
+                try:
+                    data = os.read(fd, 1 << 16)
+                except OSError:  # EIO: nobody has the terminal open any more
+                    data = b""
+                if data:
+                    self._streams[fd].add(data)
+                else:
+                    poll.unregister(fd)
+                    reading.discard(fd)
+
+    def ended(self) -> bool:
+        """Whether it has ended by now."""
+        return self._process.poll() is not None
+
+    def all_output_read(self, timeout: float = 10) -> bool:
+        """Wait, at most TIMEOUT seconds, until what an ended program wrote is here."""
+        self._reader.join(timeout)
+        return not self._reader.is_alive()
+
+    def status(self) -> int | None:
+        """Exit status, negative for the signal that killed it, None if running."""
+        code = self._process.poll()
+        if code is not None and self.isolation == "bubblewrap" and code > 128:
+            return 128 - code  # bubblewrap's init reports as a shell does
+        return code
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal; one that has ended feels nothing."""
+        if self.pid and not self.ended():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def stop(self) -> None:
+        """End it and all that it started, and close what was ours of it."""
+        if not self.ended():
+            for pid in (self._init, *reversed(procfs.tree(self._process.pid))):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid or self._process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self.all_output_read()
+        for fd in (*self._streams, self._status_fd):
+            os.close(fd)
+
+    def ending(self) -> str:
+        """How it ended, in words."""
+        status = self.status()
+        if status is None:
+            return "is still running"
+        if status >= 0:
+            return f"exited with status {status}"
+        return f"was killed by {signal_name(-status)}"
+
+
+def signal_name(number: int) -> str:
+    """SIGPIPE and so on."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

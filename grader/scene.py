@@ -1,0 +1,280 @@
+"""A program on stage with our ends of its connections: the loop that moves
+everything on, waits for what is awaited, and fails with what was seen."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import time
+from collections.abc import Callable
+
+from grader import procfs
+from grader.client import Client, Connection, quote
+from grader.failure import Failure, Finding
+from grader.program import Program
+from grader.watch import DOZING_SECONDS, Peer, Watch
+
+# No wait lasts longer than this, even while something still moves.
+PATIENCE_SECONDS = 180.0
+
+IDLE_WINDOW_SECONDS, IDLE_SHARE, BUSY_SECONDS, IDLE_PATIENCE = 0.4, 0.02, 0.2, 5.0
+
+# Lines of the story that a failure shows, from its start and from its end.
+_STORY_START, _STORY_END = 4, 12
+
+
+class Scene:
+    """What server.py and peer.py have in common."""
+
+    port = 0
+    dozing_seconds = DOZING_SECONDS
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.connections: list[Connection] = []
+        self._awaited: set[Connection] = set()
+        self._selector = selectors.DefaultSelector()
+        self._masks: dict[Connection, int] = {}
+        self._faults: list[tuple[str, str, str]] = []
+        self._began = time.monotonic()
+        self._story: list[list[object]] = []
+
+    # -- the story ----------------------------------------------------------
+
+    def note(self, who: str, does: str, data: bytes = b"", count: int = 0) -> None:
+        """Remember that WHO DOES something, with COUNT bytes that begin with DATA."""
+        last = self._story[-1] if self._story else None
+        if last and count and (last[1], last[2]) == (who, does):
+            last[3] = (last[3] + data)[:64]  # type: ignore[operator]
+            last[4] += count  # type: ignore[operator]
+        else:
+            seconds = time.monotonic() - self._began
+            self._story.append([seconds, who, does, data, count])
+
+    def transcript(self) -> list[str]:
+        """The story so far, shortened in its middle."""
+        lines = [_line(*entry) for entry in self._story]  # type: ignore[arg-type]
+        left_out = len(lines) - _STORY_START - _STORY_END
+        if left_out > 1:
+            gap = f"        … {left_out} lines left out …"
+            lines[_STORY_START:-_STORY_END] = [gap]
+        return lines
+
+    # -- moving everything on -----------------------------------------------
+
+    def add(self, connection: Connection) -> None:
+        """Take a connection into the loop."""
+        self.connections.append(connection)
+        self.update(connection)
+
+    def update(self, connection: Connection) -> None:
+        """Watch for what a connection wants now, and see whether it is all right."""
+        if isinstance(connection, Client) and (fault := connection.check()):
+            self._faults.append(fault)
+        mask = selectors.EVENT_READ if connection.wants_read() else 0
+        mask |= selectors.EVENT_WRITE if connection.wants_write() else 0
+        if mask == self._masks.get(connection, 0):
+            return
+        if connection in self._masks:
+            self._selector.unregister(connection.sock)
+            del self._masks[connection]
+        if mask:
+            self._selector.register(connection.sock, mask, connection)
+            self._masks[connection] = mask
+
+    def pump(self, timeout: float) -> bool:
+        """Move on whoever can be, waiting at most TIMEOUT seconds for one; whether
+        anything moved."""
+        moved = False
+        for key, mask in self._selector.select(timeout):
+            connection: Connection = key.data
+            if mask & selectors.EVENT_READ:
+                moved |= connection.pull()
+            if mask & selectors.EVENT_WRITE and connection.wants_write():
+                moved |= connection.push()
+            self.update(connection)
+        return moved
+
+    # -- waiting ------------------------------------------------------------
+
+    def _peers(self) -> list[Peer]:
+        peers = []
+        for connection in self.connections:
+            if connection.closed and connection not in self._awaited:
+                continue
+            near, far = self.ports(connection)
+            awaited = connection in self._awaited
+            peers.append(Peer(connection.name, near, far, connection.reading, awaited))
+        return peers
+
+    def ports(self, connection: Connection) -> tuple[int, int]:
+        """The ports of our end of a connection, and of the program's."""
+        raise NotImplementedError
+
+    def wait(
+        self,
+        done: Callable[[], bool],
+        message: str,
+        *,
+        expected: str = "",
+        received: Callable[[], str] = str,
+        awaited: list[Connection] | None = None,
+        may_end: bool = False,
+    ) -> None:
+        """Move everything on until DONE() is true.
+
+        Raises Failure, with MESSAGE and with what was EXPECTED and RECEIVED, as
+        soon as it is proved that it will not become true; AWAITED are those whose
+        answers are waited for. With MAY_END the program's end is no failure.
+        """
+        finding = self._wait(done, awaited or [], may_end)
+        if finding:
+            raise self.failure(message, expected, received(), finding)
+
+    def _wait(
+        self, done: Callable[[], bool], awaited: list[Connection], may_end: bool
+    ) -> Finding | None:
+        self._awaited = set(awaited)
+        watch = Watch(self.program, self._peers, self.port, self.dozing_seconds)
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not done():
+            if self.pump(0.002):
+                watch.moved()
+                self.check()
+                continue
+            self.check()
+            if self.program.ended():
+                self.program.all_output_read()
+                while self.pump(0):
+                    self.check()
+                if done() or may_end:
+                    return None
+                return self.gone()
+            finding = watch.look()
+            # What came between our last look and the proof makes it void.
+            if finding and self.pump(0):
+                watch.moved()
+            elif finding and not done():
+                return finding
+            if time.monotonic() > end:
+                says = f"it is not done after {PATIENCE_SECONDS:.0f} s"
+                return Finding("slow", says)
+        return None
+
+    def gone(self) -> Finding:
+        """The finding that the program has ended."""
+        says = f"the program {self.program.ending()}"
+        return Finding("gone", says, {"status": self.program.status()})
+
+    def settle(self) -> Finding | None:
+        """Move everything on until nothing moves any more and the program sleeps.
+
+        Returns None then, and otherwise why it does not come to rest.
+        """
+        watch = Watch(self.program, self._peers, self.port)
+        while not self.program.ended():
+            if self.pump(0.002):
+                watch.moved()
+                continue
+            if watch.asleep() is not None:
+                return None
+            finding = watch.look()
+            if finding and finding.kind in ("spinning", "silent"):
+                return finding
+            if finding and not self.pump(0):
+                return None
+        return self.gone()
+
+    def check(self) -> None:
+        """Raise Failure if any connection has seen something wrong."""
+        if self._faults:
+            raise self.failure(*self._faults[0])
+
+    def failure(
+        self,
+        message: str,
+        expected: str = "",
+        received: str = "",
+        finding: Finding | None = None,
+    ) -> Failure:
+        """A failure that carries the story so far."""
+        if finding is None:
+            # A closed connection may be the first that we see of the server's end.
+            end = time.monotonic() + 0.5
+            while not self.program.ended() and time.monotonic() < end:
+                time.sleep(0.005)
+            if self.program.ended():
+                self.program.all_output_read()
+                finding = self.gone()
+        errors = self.program.errors.text()
+        return Failure(
+            message, expected, received, finding, self.transcript(), errors
+        )
+
+    def expect_idle(self, when: str) -> None:
+        """Expect next to no processor time to be used WHEN nothing happens.
+
+        A server that only sleeps is idle at the first glance, however busy the
+        machine is; one that spins is caught by the time that it has used.
+        """
+        self.settle()
+        pid = self.program.pid or 0
+        began, used_before = time.monotonic(), procfs.processor_seconds(pid)
+        window, used_at_window = began, used_before
+        while True:
+            self.pump(0.02)
+            if self.program.ended():
+                raise self.failure(f"the server ended {when}", "", "", self.gone())
+            now, used = time.monotonic(), procfs.processor_seconds(pid)
+            busy = used - used_before
+            if now - window >= IDLE_WINDOW_SECONDS:
+                if used - used_at_window <= IDLE_SHARE * (now - window):
+                    return
+                window, used_at_window = now, used
+            if busy > BUSY_SECONDS or now - began > IDLE_PATIENCE:
+                break
+        seconds = now - began
+        calls = {task.call.name for task in procfs.tasks(pid) if task.call}
+        says = f"it used {busy:.2f} s of processor time in {seconds:.2f} s"
+        evidence = {"processor_seconds": round(busy, 2), "seconds": round(seconds, 2)}
+        raise self.failure(
+            f"the server is busy {when}",
+            "no processor time to speak of: it has nothing to do",
+            says,
+            Finding("busy", says, evidence | {"calls": sorted(calls)}),
+        )
+
+    def close(self) -> None:
+        """End the program, and close what is ours."""
+        for connection in self.connections:
+            if not connection.closed:
+                connection.closed = True
+                with contextlib.suppress(OSError):
+                    connection.sock.close()
+        self._selector.close()
+        self.program.stop()
+
+
+def _line(seconds: float, who: str, does: str, data: bytes, count: int) -> str:
+    text = f"{seconds * 1000:6.0f} ms  {who} {does}"
+    if not count:
+        return text
+    unit = "byte" if count == 1 else "bytes"
+    shown = quote(data[:24]) + ("…" if count > 24 else "")
+    return f'{text} {count} {unit}: "{shown}"'
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody has now, below those that the kernel gives to clients."""
+    global _next_port
+    while True:
+        _next_port = 20000 + (_next_port - 19999) % 8000
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind((host, _next_port))
+                return _next_port
+
+
+_next_port = 20000

@@ -1,0 +1,269 @@
+"""A server under test and its clients: what the checks of stages 1 and 3 are
+written with.
+
+    idle = server.connect("the idle one")
+    other = server.connect("the other one")
+    other.send(b"hello")
+    other.expect_echo()
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections.abc import Callable, Sequence
+
+from grader import procfs
+from grader.client import Client, Connection
+from grader.failure import Failure
+from grader.program import Program
+from grader.scene import Scene
+from grader.watch import DOZING_SECONDS
+
+# How many connections may wait to be accepted before we wait, too: even a
+# backlog of 5 has room for them. (Beyond it SYNs are dropped, and sent again
+# after a second: no fault of the server's.)
+_ROOM_IN_BACKLOG = 3
+
+# A program may take its time before it listens, in a sleep() for instance.
+_START_DOZING_SECONDS = 15.0
+
+# What a client asks for as SO_RCVBUF to feel soon that it does not read.
+SMALL_WINDOW = 4096
+
+
+class Server(Scene):
+    """A running server that listens on PORT, and all the clients it has."""
+
+    def __init__(self, program: Program, port: int) -> None:
+        super().__init__(program)
+        self.port = port
+        self._ports: dict[Connection, int] = {}
+
+    def listener(self) -> procfs.Socket | None:
+        """Its listening socket as the kernel shows it, None if it has none."""
+        return next((s for s in self.listeners() if s.local_port == self.port), None)
+
+    def listeners(self) -> list[procfs.Socket]:
+        """All listening sockets that are the program's own."""
+        pids = procfs.tree(self.program.pid) if self.program.pid else []
+        links = {link for pid in pids for link in procfs.descriptors(pid).values()}
+        return [s for s in procfs.listeners() if f"socket:[{s.inode}]" in links]
+
+    def expect_listening(self) -> procfs.Socket:
+        """Expect it to listen on its port. Nobody connects for that: the first
+        client might be the only one that it serves."""
+        message = f"the server does not listen on port {self.port}"
+        expected = f"a listening socket on port {self.port}"
+        self.dozing_seconds = _START_DOZING_SECONDS
+        self.wait(
+            lambda: self.listener() is not None,
+            message,
+            expected=expected,
+            received=self._listens_where,
+        )
+        self.dozing_seconds = DOZING_SECONDS
+        self.note("the server", f"listens on port {self.port}")
+        listener = self.listener()
+        if listener is None:
+            raise self.failure(message, expected, self._listens_where())
+        return listener
+
+    def _listens_where(self) -> str:
+        ports = sorted({s.local_port for s in self.listeners()})
+        if not ports:
+            return "no listening socket"
+        return f"it listens on port {', '.join(map(str, ports))} instead"
+
+    def ports(self, connection: Connection) -> tuple[int, int]:
+        """See Scene."""
+        return self._ports.get(connection, 0), self.port
+
+    def start_connecting(self, name: str, window: int = 0) -> Client:
+        """A client that has begun to connect; it does not wait. WINDOW bytes are
+        asked for as its receive buffer (socket(7), SO_RCVBUF); 0 is the default."""
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if window:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+        client = Client(self, sock, name)
+        self.note(name, "connects")
+        try:
+            sock.connect(("127.0.0.1", self.port))
+        except BlockingIOError:
+            pass
+        except OSError:
+            client.ended = "reset"
+        else:
+            client.connected = True
+        self._ports[client] = sock.getsockname()[1]
+        self.add(client)
+        self.check()
+        return client
+
+    def connect(self, name: str = "a client", window: int = 0) -> Client:
+        """A client that is connected. That is the kernel's doing, and says
+        nothing yet of the server's: see expect_accepted()."""
+        listener = self.listener()
+        if listener and listener.rx_queue >= _ROOM_IN_BACKLOG:
+            self.expect_accepted(_ROOM_IN_BACKLOG - 1)
+        client = self.start_connecting(name, window)
+        self.wait(lambda: client.connected, f"{name} cannot connect", awaited=[client])
+        return client
+
+    def connect_crowd(self, count: int, name: str = "client") -> list[Client]:
+        """COUNT clients, connected and accepted, every one of them."""
+        crowd = [self.connect(f"{name} {i + 1}") for i in range(count)]
+        self.expect_accepted()
+        return crowd
+
+    def expect_accepted(self, but: int = 0) -> None:
+        """Expect all connections (BUT so many) to be accepted by the server."""
+
+        def waiting() -> int:
+            listener = self.listener()
+            return listener.rx_queue if listener else 0
+
+        open_ones = [c for c in self.connections if not c.closed]
+        self.wait(
+            lambda: waiting() <= but,
+            "the server does not accept clients that have come",
+            expected="every connection accepted",
+            received=lambda: f"{waiting()} of them still wait for accept()",
+            awaited=open_ones[-1:],
+        )
+
+    def expect_echoes(self, clients: Sequence[Client]) -> None:
+        """Expect each of CLIENTS to get all its bytes back."""
+
+        def unserved() -> list[Client]:
+            return [client for client in clients if client.due]
+
+        def received() -> str:
+            left = unserved()
+            return f"{len(clients) - len(left)} got them; not so {left[0].name}"
+
+        pending = list(clients)
+
+        def done() -> bool:
+            while pending and not pending[-1].due:
+                pending.pop()
+            return not pending
+
+        self.wait(
+            done,
+            f"not all of {len(clients)} clients get their bytes back",
+            expected=f"{len(clients)} clients with all their bytes",
+            received=received,
+            awaited=list(clients),
+        )
+
+    def flood(self, client: Client, data: bytes, limit: int) -> int:
+        """Have CLIENT, which does not read, send DATA again and again until the
+        server takes no more (or LIMIT bytes); how many bytes were sent.
+
+        What the kernel did not take is given up, as if it had never been sent.
+        """
+        while client.sent < limit and not client.ended:
+            client.send(data)
+            if self.settle() or client.queued:
+                break
+        client.forget_queue()
+        self.check()
+        taken = f"in all {client.sent} bytes are sent, and no more are taken"
+        self.note(client.name, taken if client.sent < limit else "has sent enough")
+        return client.sent
+
+    def connection_descriptors(self) -> int:
+        """How many sockets the server has open, the listening one too."""
+        links = procfs.descriptors(self.program.pid or 0).values()
+        return sum(link.startswith("socket:") for link in links)
+
+    def expect_descriptors(self, count: int, gone: Sequence[Client], how: str) -> None:
+        """Expect COUNT open sockets, now that the clients GONE have left HOW."""
+        self.wait(
+            lambda: self.connection_descriptors() <= count,
+            f"the server keeps the descriptors of clients that {how}",
+            expected=f"{count} open sockets, as before they came",
+            received=lambda: f"{self.connection_descriptors()} open sockets",
+            awaited=list(gone),
+        )
+
+    def expect_alive(self, after: str) -> None:
+        """Expect the server to have gone through AFTER."""
+        self.settle()
+        self.check()
+        if self.program.ended():
+            self.program.all_output_read()
+            raise self.failure(f"the server ended {after}", "", "", self.gone())
+
+    def expect_line(self, line: str) -> None:
+        """Expect LINE on standard output."""
+
+        def lines() -> list[str]:
+            return self.program.output.text().replace("\r", "").split("\n")
+
+        printed_elsewhere = "the line is on standard error, not on standard output"
+        self.wait(
+            lambda: line in lines(),
+            "a line is missing from the server's standard output",
+            expected=line,
+            received=lambda: (
+                printed_elsewhere
+                if line in self.program.errors.text()
+                else "\n".join(lines()).strip() or "nothing"
+            ),
+        )
+
+    def expect_exit(self, gone: Client, after: str) -> int:
+        """Expect the server to end by itself AFTER its client has GONE: its status."""
+        self.wait(
+            self.program.ended,
+            f"the server does not exit {after}",
+            expected="its end, with status 0",
+            received=lambda: "it is still running",
+            awaited=[gone],
+        )
+        self.program.all_output_read()
+        return self.program.status() or 0
+
+    def stop_and_continue(self) -> None:
+        """Stop it (SIGSTOP), see that it stands, and let it go on (SIGCONT)."""
+        self.settle()
+        self.program.signal(signal.SIGSTOP)
+        self._await_state(lambda state: state == "T")
+        self.note("the server", "is stopped (SIGSTOP) and continued (SIGCONT)")
+        self.program.signal(signal.SIGCONT)
+        self._await_state(lambda state: state != "T")
+
+    def _await_state(self, right: Callable[[str], bool]) -> None:
+        end = time.monotonic() + 30
+        while not self.program.ended() and time.monotonic() < end:
+            tasks = procfs.tasks(self.program.pid or 0)
+            if tasks and right(tasks[0].state):
+                return
+            time.sleep(0.002)
+
+
+def expect_refusal(scene: Scene, what: str) -> None:
+    """Expect a program that was started with WHAT to say no: one `[ERROR]` line on
+    standard error, exit status 1. Raises Failure."""
+    expected = "one [ERROR] line on standard error, and exit status 1"
+    scene.wait(
+        scene.program.ended,
+        f"{what} is not refused",
+        expected=expected,
+        received=lambda: "it goes on as if nothing were wrong",
+    )
+    scene.program.all_output_read()
+    errors = [line for line in scene.program.errors.text().splitlines() if line]
+    marked = [line for line in errors if line.startswith("[ERROR]")]
+    said = f"{len(errors)} lines on standard error, {len(marked)} with [ERROR]"
+    if scene.program.status() != 1 or len(marked) != 1 or len(errors) != 1:
+        received = f"it {scene.program.ending()}; {said}"
+        failure: Failure = scene.failure(
+            f"{what} is not refused as it should be", expected, received
+        )
+        raise failure

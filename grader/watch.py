@@ -1,0 +1,292 @@
+"""Is a program stuck, and how is that known?
+
+A verdict rests on what the kernel shows, not on a stopwatch. While something is
+awaited, the program's threads are looked at again and again. Three looks alike
+over 45 ms (the same call with the same arguments, stack and program counter, and
+not one context switch in between), with nothing on its way in the kernel, prove
+that nothing will come: a thread that had been woken would be runnable at once,
+on a busy machine too, where it would merely have to wait for a processor.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from grader import procfs
+from grader.failure import Finding
+from grader.procfs import Call, Socket, Task
+from grader.program import TOO_MUCH_OUTPUT, Program
+
+SAMPLES, STABLE_SECONDS = 3, 0.045
+
+# Sleeping with a time-out is no proof by itself: a server may wake ten times a
+# second and be right. Whoever sleeps as long as this without serving is not.
+DOZING_SECONDS = 5.0
+SPINNING_SECONDS = 2.0  # of processor time, without one byte moved
+LAST_RESORT_SECONDS = 60.0
+
+_SENDING = {"sendto", "sendmsg", "write", "writev"}
+_RECEIVING = {"recvfrom", "recvmsg", "read", "readv"}
+_ACCEPTING = {"accept", "accept4"}
+
+_SYN_SENT, _SYN_RECV = 0x02, 0x03
+_FIN_WAIT1, _CLOSING = 0x04, 0x0B
+
+
+@dataclass(frozen=True)
+class Peer:
+    """The other end of one of the program's connections, as the grader knows it."""
+
+    name: str
+    port: int  # of our end
+    program_port: int
+    reading: bool  # whether we take what comes
+    awaited: bool  # whether its answer or its end is what we wait for
+
+
+class Watch:
+    """Looks at a program while something is awaited from it.
+
+    PEERS tells of our ends of its connections, PORT is where it listens (0 if
+    it does not). DOZING seconds it may sleep in calls that end by themselves.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        peers: Callable[[], list[Peer]],
+        port: int = 0,
+        dozing: float = DOZING_SECONDS,
+    ) -> None:
+        self._program = program
+        self._dozing = dozing
+        self._peers = peers
+        self._port = port
+        self.moved()
+
+    def moved(self) -> None:
+        """Something was sent or received: begin to look anew."""
+        self._since = self._last = time.monotonic()
+        self._dozed = 0.0
+        self._used = self._processor_seconds()
+        self._same: list[tuple[float, list[Task]]] = []
+
+    def _processor_seconds(self) -> float:
+        pid = self._program.pid
+        return procfs.processor_seconds(pid) if pid else 0.0
+
+    def asleep(self) -> list[Task] | None:
+        """Look once more. All threads, if they have slept unmoved in the same
+        calls for three looks; else None."""
+        now = time.monotonic()
+        tasks = procfs.tasks(self._program.pid) if self._program.pid else []
+        if all(task.state == "S" for task in tasks):
+            self._dozed += now - self._last
+        self._last = now
+        if not tasks or any(task.state not in "ST" for task in tasks):
+            self._same.clear()
+            return None
+        if self._same and self._same[-1][1] != tasks:
+            self._same.clear()
+        self._same.append((now, tasks))
+        if len(self._same) < SAMPLES or now - self._same[0][0] < STABLE_SECONDS:
+            return None
+        return tasks
+
+    def look(self) -> Finding | None:
+        """Look once more: a proof that what is awaited will not come, or None."""
+        if self._program.output.count + self._program.errors.count > TOO_MUCH_OUTPUT:
+            return Finding("prints_without_end", "the program prints without end")
+        tasks = self.asleep()
+        if tasks is not None:
+            finding = self._asleep_in(tasks)
+            if finding:
+                return finding
+        used = self._processor_seconds() - self._used
+        if used > SPINNING_SECONDS:
+            says = (
+                f"the program is busy: it has used {used:.1f} s of processor time "
+                "since anything was last sent or received"
+            )
+            return Finding("spinning", says, {"processor_seconds": round(used, 1)})
+        if time.monotonic() - self._since > LAST_RESORT_SECONDS:
+            says = f"nothing has moved for {LAST_RESORT_SECONDS:.0f} s"
+            return Finding("silent", says)
+        return None
+
+    def _asleep_in(self, tasks: list[Task]) -> Finding | None:
+        """What it means that all threads sleep where they sleep."""
+        if any(task.state == "T" for task in tasks):
+            return Finding("stopped", "the program is stopped (SIGSTOP, SIGTSTP)")
+        calls = [(task, task.call) for task in tasks if task.call]
+        timed = len(calls) < len(tasks) or any(call.timed() for _, call in calls)
+        timed = timed or any(
+            procfs.armed_timer(pid) for pid in {task.pid for task in tasks}
+        )
+        if timed and self._dozed < self._dozing:
+            return None
+        view = _View(tasks[0].pid, self._peers(), self._port)
+        if view.something_is_on_its_way():
+            return None
+        for task, call in calls:
+            if call.name in _SENDING and view.is_our_output(task.pid, call):
+                return None  # we shall read it in a moment
+        finding = view.explain(calls)
+        if timed:
+            finding.evidence["asleep_seconds"] = round(self._dozed, 1)
+        return finding
+
+
+class _View:
+    """The program's calls and its connections at one moment, put together."""
+
+    def __init__(self, pid: int, peers: list[Peer], port: int) -> None:
+        self._pid = pid
+        self._peers = peers
+        sockets = list(procfs.sockets())
+        self._pairs = {
+            (socket.local_port, socket.remote_port): socket
+            for socket in sockets
+            if socket.state != procfs.LISTEN
+        }
+        self._listener = next(
+            (
+                socket
+                for socket in sockets
+                if socket.state == procfs.LISTEN and socket.local_port == port
+            ),
+            None,
+        )
+
+    def _ours(self, peer: Peer) -> Socket | None:
+        return self._pairs.get((peer.port, peer.program_port))
+
+    def _theirs(self, peer: Peer) -> Socket | None:
+        return self._pairs.get((peer.program_port, peer.port))
+
+    def something_is_on_its_way(self) -> bool:
+        """Whether the kernel will deliver more without anybody's help."""
+        for peer in self._peers:
+            ours, theirs = self._ours(peer), self._theirs(peer)
+            if ours and ours.state in (_SYN_SENT, _SYN_RECV, _FIN_WAIT1, _CLOSING):
+                # An unacknowledged end behind bytes that are not read is stuck.
+                if not (theirs and theirs.rx_queue):
+                    return True
+            if ours and ours.tx_queue and not (theirs and theirs.rx_queue):
+                return True
+            if peer.reading and (
+                (ours and ours.rx_queue) or (theirs and theirs.tx_queue)
+            ):
+                return True
+        return False
+
+    def is_our_output(self, pid: int, call: Call) -> bool:
+        """Whether a call writes to the standard output or error that we read."""
+        link = procfs.descriptors(pid).get(call.args[0], "")
+        return link.startswith(("/dev/pts/", "pipe:"))
+
+    def _named(self, pid: int, call: Call) -> tuple[str, Peer | None]:
+        """Words for what a call is about, and the peer if it is a connection."""
+        fd = call.descriptor()
+        link = procfs.descriptors(pid).get(fd, "") if fd is not None else ""
+        for peer in self._peers:
+            theirs = self._theirs(peer)
+            if theirs and link == f"socket:[{theirs.inode}]":
+                return f"on the connection of {peer.name} (descriptor {fd})", peer
+        if self._listener and link == f"socket:[{self._listener.inode}]":
+            return f"on its listening socket (descriptor {fd})", None
+        if fd == 0:
+            return "on its standard input", None
+        return f"on descriptor {fd}" if fd is not None else "", None
+
+    def explain(self, calls: list[tuple[Task, Call]]) -> Finding:
+        """The finding for threads that sleep in CALLS."""
+        task, call = min(calls, key=_interest, default=(None, None))
+        evidence: dict[str, object] = {"pid": self._pid}
+        waiting = self._what_waits(evidence)
+        if task is None or call is None:
+            return Finding("asleep", f"the program sleeps{waiting}", evidence)
+        about, peer = self._named(task.pid, call)
+        evidence |= {"call": call.name, "descriptor": call.descriptor()}
+        if peer:
+            evidence["client"] = peer.name
+        where = f"the program sleeps in {_shown(call.name)} {about}".rstrip()
+        if call.name in _SENDING and peer:
+            why = "" if peer.reading else f", and {peer.name} does not read"
+            return Finding("blocked_sending", where + why + waiting, evidence)
+        if call.name in _RECEIVING and peer:
+            nothing = f", from where nothing more comes{waiting}"
+            return Finding("blocked_receiving", where + nothing, evidence)
+        if call.name in _ACCEPTING:
+            return Finding("blocked_accepting", where + waiting, evidence)
+        if call.name in procfs.EPOLL_CALLS:
+            where = f"the program sleeps in {_shown(call.name)}"
+        kind = "forgot" if evidence.get("unread") else "lost"
+        if kind == "lost" and not evidence.get("backlog"):
+            waiting = waiting or ", and nothing is on its way"
+        return Finding(kind, where + waiting + self._interest(evidence), evidence)
+
+    def _what_waits(self, evidence: dict[str, object]) -> str:
+        """What the kernel holds that the program should have dealt with."""
+        parts = []
+        for peer in self._peers:
+            theirs = self._theirs(peer)
+            if not peer.awaited or not theirs:
+                continue
+            open_here = theirs.state in (procfs.ESTABLISHED, procfs.CLOSE_WAIT)
+            if theirs.inode == 0 and open_here:
+                parts.append(f"{peer.name} waits to be accepted")
+                evidence["backlog"] = self._listener.rx_queue if self._listener else 1
+            elif theirs.rx_queue:
+                parts.append(f"{theirs.rx_queue} bytes from {peer.name} wait unread")
+                evidence |= {"unread": theirs.rx_queue, "awaited": peer.name}
+            elif theirs.state == procfs.CLOSE_WAIT:
+                parts.append(
+                    f"{peer.name} has ended its side, all of that has been "
+                    "read, and its connection is still open"
+                )
+                evidence |= {"left_open": peer.name}
+            else:
+                parts.append(
+                    f"it has read all that {peer.name} sent, and nothing "
+                    "is on its way back"
+                )
+                evidence |= {"read_and_unanswered": peer.name}
+            evidence["inode"] = theirs.inode
+        if len(parts) > 2:
+            parts = [parts[0], f"so it is with {len(parts) - 1} clients more"]
+        return f", while {', and '.join(parts)}" if parts else ""
+
+    def _interest(self, evidence: dict[str, object]) -> str:
+        """Whether its epoll instance watches the socket that it should serve."""
+        inode = evidence.pop("inode", None)
+        watched = procfs.watched(self._pid)
+        if not inode or not watched:
+            return ""
+        links = procfs.descriptors(self._pid)
+        for fd, link in links.items():
+            if link == f"socket:[{inode}]":
+                for interest in watched.values():
+                    if fd in interest:
+                        events = procfs.event_names(interest[fd])
+                        evidence["watched_for"] = events
+                        return f" (epoll watches it, descriptor {fd}, for {events})"
+                return f" (epoll does not watch it: descriptor {fd})"
+        return ""
+
+
+def _interest(pair: tuple[Task, Call]) -> int:
+    """The thread that says most about why nothing happens comes first."""
+    name = pair[1].name
+    for rank, names in enumerate((_SENDING, procfs.EPOLL_CALLS, _RECEIVING)):
+        if name in names:
+            return rank
+    return 3
+
+
+def _shown(name: str) -> str:
+    """A system call as a C programmer calls it."""
+    short = {"sendto": "send", "recvfrom": "recv", "accept4": "accept"}
+    return name if " " in name else f"{short.get(name, name)}()"
