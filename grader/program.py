@@ -111,6 +111,7 @@ class Program:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self._init: int | None = None
+        self._stopped = False
         self.pid = self._find()
 
     def _find(self) -> int | None:
@@ -179,7 +180,11 @@ class Program:
                 os.kill(self.pid, number)
 
     def stop(self) -> None:
-        """End it and all that it started, and close what was ours of it."""
+        """End it and all that it started, and close what was ours of it. A second
+        time it does nothing."""
+        if self._stopped:
+            return
+        self._stopped = True
         if not self.ended():
             for pid in (self._init, *reversed(procfs.tree(self._process.pid))):
                 with contextlib.suppress(ProcessLookupError):

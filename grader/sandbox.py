@@ -26,6 +26,7 @@ from grader.failure import CannotGrade
 _LIBRARIES = (
     "libc.so.6", "libm.so.6", "libpthread.so.0", "librt.so.1", "libdl.so.2",
     "libgcc_s.so.1", "libstdc++.so.6", "libasan.so.*", "libubsan.so.*",
+    "libsubunit.so.0",
 )  # fmt: skip
 _LOADERS = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1")
 
@@ -86,6 +87,10 @@ def _enter_network() -> None:
     flags = _CLONE_NEWNET if uid == 0 else _CLONE_NEWUSER | _CLONE_NEWNET
     if libc.unshare(flags) < 0:
         raise OSError(ctypes.get_errno(), "unshare")
+    # A namespace has its own table of connections, and a small one that is read
+    # in no time, if the one that it was made in says so (ip-sysctl, Linux 6.1).
+    if _set("tcp_child_ehash_entries", "4096"):
+        libc.unshare(_CLONE_NEWNET)
     if flags & _CLONE_NEWUSER:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
@@ -95,20 +100,19 @@ def _enter_network() -> None:
         answer = fcntl.ioctl(control, _SIOCGIFFLAGS, request)
         up = struct.unpack("16sh14x", answer)[1] | _IFF_UP
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", up))
-    _bound_buffers()
+    # The kernel's buffers shall not grow beyond 1 MiB, so that a client which does
+    # not read is felt sooner (tcp(7)). Where they do, it only takes longer.
+    _set("tcp_rmem", "4096 131072 1048576")
+    _set("tcp_wmem", "4096 16384 1048576")
 
 
-def _bound_buffers() -> None:
-    """Let the kernel's buffers in our network grow to 1 MiB and no further, so
-    that a client which does not read is felt sooner (tcp(7), tcp_rmem)."""
-    for name, sizes in (
-        ("tcp_rmem", "4096 131072 1048576"),
-        ("tcp_wmem", "4096 16384 1048576"),
-    ):
-        try:
-            Path("/proc/sys/net/ipv4", name).write_text(sizes)
-        except OSError:
-            return  # read-only in some containers: only slower
+def _set(name: str, value: str) -> bool:
+    """Set a sysctl of our network; in some containers they are read-only."""
+    try:
+        Path("/proc/sys/net/ipv4", name).write_text(value)
+    except OSError:
+        return False
+    return True
 
 
 def libraries() -> list[str]:
@@ -146,3 +150,17 @@ def cell(
     if status_fd is not None:
         command += ["--json-status-fd", str(status_fd)]
     return [*command, "--chdir", "/tmp", *extra, "--", program, *argv[1:]]
+
+
+def compiler_cell(folder: Path, command: Sequence[str]) -> list[str]:
+    """The command that runs the compiler's COMMAND in FOLDER, in a cell with the
+    system's programs and headers, and nothing else but that folder."""
+    cell_ = ["/usr/bin/bwrap", *_NAMESPACES, "--unshare-net", "--ro-bind", "/usr", "/usr"]
+    for name in ("bin", "lib", "lib64", "lib32", "libx32"):
+        if os.path.exists(f"/{name}"):
+            cell_ += ["--symlink", f"usr/{name}", f"/{name}"]
+    cell_ += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
+    cell_ += ["--bind", str(folder), "/build", "--chdir", "/build"]
+    for name, value in (("PATH", "/usr/bin"), ("LC_ALL", "C"), ("TMPDIR", "/tmp")):
+        cell_ += ["--setenv", name, value]
+    return [*cell_, "--", *command]

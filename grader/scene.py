@@ -186,6 +186,17 @@ class Scene:
                 return None
         return self.gone()
 
+    def let_pass(self, seconds: float) -> None:
+        """Move everything on for so long, whatever comes."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.pump(left)
+            self.check()
+
+    def forget_closed(self) -> None:
+        """Drop the connections that we have closed: they are history."""
+        self.connections = [c for c in self.connections if not c.closed]
+
     def check(self) -> None:
         """Raise Failure if any connection has seen something wrong."""
         if self._faults:

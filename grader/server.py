@@ -9,6 +9,7 @@ written with.
 
 from __future__ import annotations
 
+import resource
 import signal
 import socket
 import time
@@ -16,7 +17,6 @@ from collections.abc import Callable, Sequence
 
 from grader import procfs
 from grader.client import Client, Connection
-from grader.failure import Failure
 from grader.program import Program
 from grader.scene import Scene
 from grader.watch import DOZING_SECONDS
@@ -40,10 +40,15 @@ class Server(Scene):
         super().__init__(program)
         self.port = port
         self._ports: dict[Connection, int] = {}
+        self._listener_inode = 0
 
     def listener(self) -> procfs.Socket | None:
         """Its listening socket as the kernel shows it, None if it has none."""
-        return next((s for s in self.listeners() if s.local_port == self.port), None)
+        found = [s for s in procfs.listeners() if s.local_port == self.port]
+        if not any(s.inode == self._listener_inode for s in found):
+            found = [s for s in self.listeners() if s.local_port == self.port]
+        self._listener_inode = found[0].inode if found else 0
+        return found[0] if found else None
 
     def listeners(self) -> list[procfs.Socket]:
         """All listening sockets that are the program's own."""
@@ -119,6 +124,13 @@ class Server(Scene):
         self.expect_accepted()
         return crowd
 
+    def burst(self, count: int, may_be_cut: bool = False) -> list[Client]:
+        """COUNT clients that come at once, as fast as the kernel lets them."""
+        crowd = [self.start_connecting(f"client {i + 1}") for i in range(count)]
+        for client in crowd:
+            client.may_be_cut = may_be_cut
+        return crowd
+
     def expect_accepted(self, but: int = 0) -> None:
         """Expect all connections (BUT so many) to be accepted by the server."""
 
@@ -175,6 +187,19 @@ class Server(Scene):
         taken = f"in all {client.sent} bytes are sent, and no more are taken"
         self.note(client.name, taken if client.sent < limit else "has sent enough")
         return client.sent
+
+    def sip(self, client: Client, count: int) -> None:
+        """Have CLIENT, which does not read, read about COUNT bytes."""
+        target = client.received + min(count, client.due - client.queued)
+        client.read_again()
+        self.wait(
+            lambda: client.received >= target,
+            f"{client.name} does not get its bytes back",
+            expected=f"{target} bytes",
+            received=lambda: f"{client.received} bytes",
+            awaited=[client],
+        )
+        client.stop_reading()
 
     def connection_descriptors(self) -> int:
         """How many sockets the server has open, the listening one too."""
@@ -258,12 +283,18 @@ def expect_refusal(scene: Scene, what: str) -> None:
         received=lambda: "it goes on as if nothing were wrong",
     )
     scene.program.all_output_read()
-    errors = [line for line in scene.program.errors.text().splitlines() if line]
-    marked = [line for line in errors if line.startswith("[ERROR]")]
-    said = f"{len(errors)} lines on standard error, {len(marked)} with [ERROR]"
-    if scene.program.status() != 1 or len(marked) != 1 or len(errors) != 1:
-        received = f"it {scene.program.ending()}; {said}"
-        failure: Failure = scene.failure(
-            f"{what} is not refused as it should be", expected, received
+    lines = scene.program.errors.text().splitlines()
+    marked = sum(line.startswith("[ERROR]") for line in lines)
+    if scene.program.status() != 1 or marked != 1:
+        raise scene.failure(
+            f"{what} is not refused as it should be",
+            expected,
+            f"it {scene.program.ending()}, with {marked} [ERROR] lines",
         )
-        raise failure
+
+
+def crowd_size(wanted: int) -> int:
+    """How many clients we can be, WANTED if our own descriptors allow it."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard - 100)

@@ -1,0 +1,23 @@
+/*
+ * Linked into the sanitizer build: a server that never exits has to be asked
+ * whether it has lost memory. On SIGRTMAX - 1 LeakSanitizer looks, and reports
+ * on standard error. The grader asks only while the server sleeps, so that the
+ * handler does not fall into the middle of malloc().
+ */
+#include <sanitizer/lsan_interface.h>
+#include <signal.h>
+#include <stddef.h>
+
+static void look_for_leaks(int number)
+{
+	(void)number;
+	__lsan_do_recoverable_leak_check();
+}
+
+__attribute__((constructor)) static void await_the_question(void)
+{
+	struct sigaction action = {.sa_handler = look_for_leaks,
+				   .sa_flags = SA_RESTART};
+
+	sigaction(SIGRTMAX - 1, &action, NULL);
+}

@@ -1,0 +1,52 @@
+"""What AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer report.
+
+Only their reports are judged here: whatever else goes wrong on the tour has a
+check of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+from collections.abc import Iterator
+
+from grader.failure import Failure, Finding
+from grader.scene import Scene
+
+_REPORT = re.compile(
+    r"^.*(ERROR: (?:Address|Leak)Sanitizer: .*|runtime error: .*)$", re.MULTILINE
+)
+# LeakSanitizer stops the program with ptrace, which some containers forbid.
+_CANNOT_LOOK = "LeakSanitizer has encountered a fatal error"
+
+
+@contextlib.contextmanager
+def expect_no_report(scene: Scene) -> Iterator[None]:
+    """Expect the tour inside to pass without a sanitizer's report."""
+    with contextlib.suppress(Failure):
+        yield
+    if scene.program.ended():
+        scene.program.all_output_read()
+    errors = scene.program.errors.text()
+    found = _REPORT.search(errors)
+    if not found or _CANNOT_LOOK in errors:
+        return
+    report = errors[found.start() :]
+    lines = report.splitlines()[:24]
+    what = re.sub(r" (?:at pc|on address) 0x.*", "", found.group(1))
+    raise Failure(
+        f"the sanitizers report: {what}",
+        "no report of AddressSanitizer and UndefinedBehaviorSanitizer",
+        "\n".join(lines),
+        Finding("sanitizer", what, {"report": "\n".join(lines)}),
+        scene.transcript(),
+    )
+
+
+def leak_signal(scene: Scene) -> None:
+    """Have a program that never exits look for leaks (see ask_for_leaks.c), and
+    wait until it has."""
+    scene.note("the grader", "asks for memory that is lost")
+    scene.program.signal(signal.Signals(signal.SIGRTMAX - 1))
+    scene.settle()

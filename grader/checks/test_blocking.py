@@ -1,0 +1,86 @@
+"""Stage 3: a client that sends and does not read is nobody's burden but its own."""
+
+from __future__ import annotations
+
+import random
+
+from grader import procfs
+from grader.checks import check
+from grader.client import Client
+from grader.payload import line, readable
+from grader.server import SMALL_WINDOW, Server
+
+MIB = 1 << 20
+
+# Beyond what the kernel's buffers take on any machine: where the server itself
+# keeps nothing, it stops taking long before this.
+FLOOD = 64 * MIB
+MEMORY_BOUND = 24 * MIB
+
+
+def deaf_client(server: Server, name: str = "the deaf one") -> Client:
+    """A client that does not read, with a small receive buffer."""
+    deaf = server.connect(name, SMALL_WINDOW)
+    server.expect_accepted()
+    deaf.stop_reading()
+    return deaf
+
+
+@check("blocking/never_reads")
+def test_a_client_that_never_reads_delays_nobody(
+    server: Server, rng: random.Random
+) -> None:
+    other = server.connect("the other one")
+    other.converse(line(rng))
+    deaf = deaf_client(server)
+    server.flood(deaf, readable(rng, MIB), FLOOD)
+    other.converse(line(rng))
+    server.connect("a newcomer").converse(line(rng))
+    other.converse(readable(rng, MIB))
+
+
+@check("blocking/slow_reader")
+def test_a_slow_reader_gets_every_byte_in_order(
+    server: Server, rng: random.Random
+) -> None:
+    slow = deaf_client(server, "the slow one")
+    server.flood(slow, readable(rng, MIB), FLOOD)
+    for _ in range(6):  # a sip now and then, and some more to be echoed
+        server.sip(slow, 40_000)
+        slow.send(readable(rng, 30_000))
+        server.settle()
+    slow.read_again()
+    slow.expect_echo()
+    slow.converse(line(rng))
+
+
+@check("blocking/half_close")
+def test_answers_on_their_way_arrive_after_a_half_close(
+    server: Server, rng: random.Random
+) -> None:
+    for length in (60_000, 150_000, 500_000, FLOOD):
+        deaf = deaf_client(server, f"the one with {length:,} bytes to send")
+        server.flood(deaf, readable(rng, min(length, MIB)), length)
+        deaf.half_close()
+        server.settle()
+        deaf.read_again()
+        deaf.expect_end()
+
+
+@check("blocking/memory")
+def test_memory_stays_bounded_while_a_client_only_sends(
+    server: Server, rng: random.Random
+) -> None:
+    server.connect("the other one").converse(line(rng))
+    pid = server.program.pid or 0
+    before = procfs.memory_bytes(pid)
+    deaf = deaf_client(server)
+    sent = server.flood(deaf, readable(rng, MIB), FLOOD)
+    growth = procfs.memory_bytes(pid) - before
+    server.expect_alive("while a client only sent")
+    if growth >= MEMORY_BOUND:
+        raise server.failure(
+            "the server's memory grows with what a client sends and does not read",
+            f"less than {MEMORY_BOUND // MIB} MiB for one client",
+            f"{growth / MIB:.0f} MiB more, after {sent / MIB:.0f} MiB were sent",
+        )

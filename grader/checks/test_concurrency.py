@@ -1,0 +1,69 @@
+"""Stage 3: many clients at once, and nobody waits for anybody."""
+
+from __future__ import annotations
+
+import random
+
+from grader.checks import check
+from grader.payload import line, readable
+from grader.server import Server, crowd_size
+
+
+@check("concurrency/idle_client")
+def test_an_idle_client_does_not_delay_another(
+    server: Server, rng: random.Random
+) -> None:
+    idle = server.connect("the idle one")
+    other = server.connect("the other one")
+    other.converse(line(rng))
+    third = server.connect("the third one")
+    third.converse(line(rng))
+    other.converse(line(rng))
+    idle.converse(line(rng))
+
+
+@check("concurrency/mid_message")
+def test_a_client_that_stops_in_mid_message_delays_nobody(
+    server: Server, rng: random.Random
+) -> None:
+    halting = server.connect("the halting one")
+    other = server.connect("the other one")
+    halting.send(b"a line that is not fini")
+    server.settle()
+    other.converse(line(rng))
+    other.converse(readable(rng, 300_000))
+    halting.expect_echo()
+    halting.converse(b"shed yet\n")
+
+
+@check("concurrency/interleaved")
+def test_two_clients_take_turns_byte_by_byte(server: Server) -> None:
+    left, right = server.connect("the left one"), server.connect("the right one")
+    for one, another in zip(b"left, left, left\n", b"RIGHT RIGHT RIGHT\n"):
+        left.send(bytes([one]))
+        right.send(bytes([another]))
+        server.expect_echoes([right, left])
+
+
+@check("concurrency/thousand")
+def test_a_thousand_clients_are_served_in_any_order(
+    server: Server, rng: random.Random
+) -> None:
+    crowd = server.connect_crowd(crowd_size(1000))
+    rng.shuffle(crowd)
+    for client in crowd:  # all are connected before the first is served
+        client.converse(line(rng))
+    rng.shuffle(crowd)
+    for client in crowd:
+        client.send(line(rng, 200))
+    server.expect_echoes(crowd)
+
+
+@check("concurrency/burst")
+def test_a_thousand_clients_that_come_at_once_are_served(
+    server: Server, rng: random.Random
+) -> None:
+    crowd = server.burst(crowd_size(1000))
+    for client in crowd:
+        client.send(line(rng))
+    server.expect_echoes(crowd)

@@ -1,0 +1,107 @@
+"""Stage 3: it is done with one thread and one epoll instance, as the kernel shows."""
+
+from __future__ import annotations
+
+import random
+
+from grader import procfs
+from grader.checks import check
+from grader.failure import Finding
+from grader.payload import line
+from grader.server import Server
+
+LOOKS = 30
+EPOLLIN = 1
+
+
+def _serve_three(server: Server, rng: random.Random) -> None:
+    for client in server.connect_crowd(3):
+        client.converse(line(rng))
+    server.settle()
+
+
+@check("epoll/one_thread")
+def test_it_is_one_process_with_one_thread(server: Server, rng: random.Random) -> None:
+    _serve_three(server, rng)
+    tasks = procfs.tasks(server.program.pid or 0)
+    processes = {task.pid for task in tasks}
+    if len(tasks) > 1:
+        raise server.failure(
+            "the server is more than one thread, with three clients",
+            "one process, one thread",
+            f"{len(processes)} processes with {len(tasks)} threads in all",
+        )
+
+
+def _socket_descriptors(server: Server) -> tuple[list[int], list[int]]:
+    """The server's descriptors of its listening socket, and of connections."""
+    listening = {f"socket:[{listener.inode}]" for listener in server.listeners()}
+    links = procfs.descriptors(server.program.pid or 0)
+    sockets = [fd for fd, link in links.items() if link.startswith("socket:")]
+    return (
+        [fd for fd in sockets if links[fd] in listening],
+        [fd for fd in sockets if links[fd] not in listening],
+    )
+
+
+def _expect_watched(server: Server, fds: list[int], what: str) -> None:
+    """Expect exactly one epoll instance, and FDS to be watched for EPOLLIN by it."""
+    instances = procfs.watched(server.program.pid or 0)
+    shown = [
+        f"descriptor {epoll_fd} watches "
+        + (
+            ", ".join(f"{fd} for {procfs.event_names(e)}" for fd, e in watched.items())
+            or "nothing"
+        )
+        for epoll_fd, watched in instances.items()
+    ]
+    watched = {fd: e for watches in instances.values() for fd, e in watches.items()}
+    missing = [fd for fd in fds if not watched.get(fd, 0) & EPOLLIN]
+    if len(instances) == 1 and fds and not missing:
+        return
+    says = "; ".join(shown) or "the server has no epoll instance"
+    raise server.failure(
+        f"{what} is not watched by one epoll instance, for EPOLLIN",
+        f"descriptor {', '.join(map(str, missing or fds))} watched for EPOLLIN",
+        says,
+        Finding("not_watched", says, {"descriptors": fds, "not_watched": missing}),
+    )
+
+
+@check("epoll/listener")
+def test_epoll_watches_the_listening_socket(
+    server: Server, rng: random.Random
+) -> None:
+    _serve_three(server, rng)
+    _expect_watched(server, _socket_descriptors(server)[0], "the listening socket")
+
+
+@check("epoll/connections")
+def test_epoll_watches_every_connection(server: Server, rng: random.Random) -> None:
+    _serve_three(server, rng)
+    _expect_watched(server, _socket_descriptors(server)[1], "a connection")
+
+
+@check("epoll/waits")
+def test_it_waits_in_epoll_wait_and_nowhere_else(
+    server: Server, rng: random.Random
+) -> None:
+    for clients in (0, 3):
+        if clients:
+            _serve_three(server, rng)
+        seen = set()
+        for _ in range(LOOKS):
+            server.let_pass(0.01)
+            for task in procfs.tasks(server.program.pid or 0):
+                if task.state == "S" and task.call:
+                    seen.add(task.call.name)
+        elsewhere = sorted(seen - procfs.EPOLL_CALLS)
+        if elsewhere:
+            says = f"with {clients} clients that are silent, it sleeps in "
+            says += ", ".join(f"{name}()" for name in elsewhere)
+            raise server.failure(
+                "the server waits elsewhere than in epoll_wait()",
+                "every wait in epoll_wait()",
+                says,
+                Finding("waits_elsewhere", says, {"calls": sorted(seen)}),
+            )

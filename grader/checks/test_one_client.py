@@ -1,0 +1,89 @@
+"""Stage 1: there is one client, and the server ends with it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from grader.checks import check
+from grader.client import Client
+from grader.payload import line, readable
+from grader.server import SMALL_WINDOW, Server
+
+Start = Callable[..., Server]
+
+
+@check("one_client/second_waits")
+def test_a_second_client_waits(server: Server, rng: random.Random) -> None:
+    first = server.connect("the first")
+    first.converse(line(rng))
+    second = server.connect("the second")
+    second.send(line(rng))
+    for _ in range(2):
+        server.settle()
+        first.converse(line(rng))
+    if second.received or second.ended:
+        raise server.failure(
+            "the second client is not left waiting",
+            "nothing, as long as the first is being served",
+            f"{second.received} bytes" if second.received else "the end",
+        )
+
+
+@check("one_client/exits_zero")
+def test_it_exits_with_zero_when_its_client_leaves(
+    start: Start, rng: random.Random
+) -> None:
+    for speaks in (True, False):
+        server = start()
+        client = server.connect("the client")
+        server.expect_accepted()
+        if speaks:
+            client.converse(line(rng))
+        said = server.program.output.text()
+        client.close()
+        server.expect_exit(client, "when its client has left")
+        if server.program.status() != 0:
+            raise server.failure(
+                "the server does not exit as it should when its client has left",
+                "exit status 0",
+                f"it {server.program.ending()}",
+            )
+        if server.program.output.text().count("\n") <= said.count("\n"):
+            raise server.failure(
+                "the server says nothing when its client has left",
+                "a line on standard output",
+                "nothing after the line that a client has connected",
+            )
+
+
+@check("one_client/vanishes")
+def test_a_client_that_vanishes_does_not_kill_it(
+    start: Start, rng: random.Random
+) -> None:
+    for vanish in (_in_one_segment, _in_one_segment, _with_answers_unread):
+        server = start()
+        client = server.connect("the client", SMALL_WINDOW)
+        server.expect_accepted()
+        client.converse(line(rng))
+        client.stop_reading()
+        vanish(client, rng)
+        server.expect_exit(client, "when its client has vanished")
+        if (server.program.status() or 0) < 0:
+            raise server.failure(
+                "the server is killed when its client vanishes",
+                "its end by itself",
+                f"it {server.program.ending()}",
+            )
+
+
+def _in_one_segment(client: Client, rng: random.Random) -> None:
+    """Bytes and end arrive together, and the server's first answer is refused
+    while it still has bytes to send a second one for."""
+    client.send_and_close_at_once(readable(rng, 30_000))
+
+
+def _with_answers_unread(client: Client, rng: random.Random) -> None:
+    """The server has sent as much as it can."""
+    client.scene.flood(client, readable(rng, 1 << 20), 16 << 20)
+    client.close()

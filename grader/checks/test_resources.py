@@ -1,0 +1,110 @@
+"""Stage 3: what the server takes: processor time, descriptors, memory."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from grader.checks import check
+from grader.checks.sanitizers import expect_no_report, leak_signal
+from grader.checks.test_blocking import FLOOD, deaf_client
+from grader.payload import EVERY_BYTE, line, readable
+from grader.server import Server
+
+Start = Callable[..., Server]
+
+MIB = 1 << 20
+
+
+@check("resources/idle")
+def test_it_uses_no_processor_time_while_nobody_speaks(
+    server: Server, rng: random.Random
+) -> None:
+    server.expect_idle("before the first client has come")
+    crowd = server.connect_crowd(5)
+    for client in crowd:
+        client.converse(line(rng))
+    server.expect_idle("while its clients are silent")
+    crowd[0].close()
+    crowd[1].reset()
+    crowd[2].half_close()
+    server.expect_idle("after clients have left")
+
+
+@check("resources/idle_stalled")
+def test_it_uses_no_processor_time_while_a_client_does_not_read(
+    server: Server, rng: random.Random
+) -> None:
+    deaf = deaf_client(server)
+    server.flood(deaf, readable(rng, MIB), FLOOD)
+    server.expect_idle("while a client does not read")
+    deaf.half_close()
+    server.expect_idle("while a client has half-closed and does not read")
+
+
+@check("resources/descriptor_limit")
+def test_it_raises_its_descriptor_limit(start: Start, rng: random.Random) -> None:
+    server = start(descriptors=(64, 512))
+    crowd = server.connect_crowd(120)
+    for client in crowd:
+        client.send(line(rng))
+    server.expect_echoes(crowd)
+
+
+@check("resources/few_descriptors")
+def test_it_lives_through_running_out_of_descriptors(
+    start: Start, rng: random.Random
+) -> None:
+    limit, at_least = 40, 25
+    server = start(descriptors=(limit, limit))
+    crowd = server.burst(limit + 20, may_be_cut=True)
+    for client in crowd:
+        client.send(line(rng))
+    server.expect_alive("when it had no descriptor left")
+    served = [client for client in crowd if client.received]
+    if len(served) < at_least:
+        raise server.failure(
+            f"of {len(crowd)} clients few are served, with {limit} descriptors",
+            f"at least {at_least} clients with their bytes",
+            f"{len(served)} with their bytes",
+        )
+    for client in served:
+        client.may_be_cut = False
+    server.expect_idle("while clients wait for a descriptor to be free")
+    served[0].converse(line(rng))
+    for client in crowd:
+        # Those who wait in the backlog stay; those whom it refused are gone.
+        if client.received or client.ended or not client.connected:
+            client.close()
+    waiting = [client for client in crowd if not client.closed]
+    server.expect_echoes(waiting)
+    server.connect("a newcomer").converse(line(rng))
+
+
+@check("resources/sanitizers")
+def test_it_uses_memory_rightly(start: Start, rng: random.Random) -> None:
+    server = start(sanitized=True)
+    with expect_no_report(server):
+        other = server.connect("the other one")
+        other.converse(EVERY_BYTE)
+        other.converse(readable(rng, 2 * MIB))
+        crowd = server.connect_crowd(200)
+        for client in crowd:
+            client.send(line(rng, 2000))
+        server.expect_echoes(crowd)
+        deaf = deaf_client(server)
+        server.flood(deaf, readable(rng, MIB), 16 * MIB)
+        other.converse(line(rng))
+        crowd[0].send(line(rng))
+        for number, client in enumerate(crowd):
+            client.reset() if number % 3 == 0 else client.close()
+        deaf.half_close()
+        server.settle()
+        deaf.read_again()
+        deaf.expect_end()
+        vanishing = deaf_client(server, "the vanishing one")
+        server.flood(vanishing, readable(rng, MIB), 16 * MIB)
+        vanishing.close()
+        other.converse(line(rng))
+        server.settle()
+        leak_signal(server)

@@ -1,0 +1,128 @@
+"""The command line: what may be asked, and the exit status that answers.
+
+0 full marks on all that was graded; 1 points were lost; 2 could not grade, with
+one line on standard error that says why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+from grader import rubric, sandbox, submission
+from grader.failure import CannotGrade
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"grader: {message}; see --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="grader", description="Grades the stages of Echo Lab.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    grade = commands.add_parser("grade", help="grade a submission")
+    grade.add_argument(
+        "stages", nargs="*", type=int, choices=submission.STAGES, metavar="STAGE",
+        help="which stages (1, 2, 3); without, all that the submission has",
+    )  # fmt: skip
+    grade.add_argument(
+        "--submission", type=Path, default=submission.REPOSITORY / "stages",
+        metavar="DIR", help="a folder laid out like stages/, which is the default",
+    )  # fmt: skip
+    grade.add_argument(
+        "--only", default="", metavar="CHECK",
+        help="one check (echo/line), or one theme of them (echo)",
+    )  # fmt: skip
+    grade.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="what random bytes come from"
+    )
+    grade.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the result there"
+    )
+    grade.add_argument(
+        "--isolation", choices=("auto", "required", "off"), default="auto",
+        help="a network and a cell of its own for the program: if possible (auto)",
+    )  # fmt: skip
+    return parser
+
+
+def _stages(options: argparse.Namespace) -> list[int]:
+    """The stages to grade: those asked for, or all that are there, and of these
+    the ones that have the check asked for. Raises CannotGrade if none is left."""
+    present = submission.stages_in(options.submission)
+    stages = sorted(set(options.stages)) or present
+    chosen = [n for n in stages if rubric.select(rubric.load(n), options.only)]
+    if not chosen:
+        where = f"stage {stages[0]} has" if len(stages) == 1 else "the stages have"
+        raise CannotGrade(f"{where} no check '{options.only}'")
+    return chosen
+
+
+@contextlib.contextmanager
+def _a_missing_package_is_named() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        name = (error.name or "").partition(".")[0]
+        raise CannotGrade(
+            f"the Python package {name} is missing: run 'make setup'"
+        ) from None
+
+
+def _grade(options: argparse.Namespace) -> int:
+    with _a_missing_package_is_named():
+        from grader import grade as grading
+        from grader.report.terminal import Terminal
+        from grader.result import Result, write_json
+
+    stages = _stages(options)
+    isolation, reason = sandbox.enter(options.isolation)
+    result = Result(options.seed, isolation)
+    progress = Terminal(sys.stdout)
+    began = time.monotonic()
+
+    def keep() -> None:
+        result.seconds = time.monotonic() - began
+        if options.json:
+            write_json(options.json, result)
+
+    keep()  # a result that cannot be written is said at once
+    request = grading.Request(
+        options.submission, stages, options.only, options.seed, isolation
+    )
+    try:
+        grading.grade(request, result, progress, keep)
+    finally:
+        progress.clear()
+        keep()
+    note = f"The programs ran without isolation: {reason}." if reason else ""
+    progress.ends(result, note)
+    if result.failed:
+        faults = [c for s in result.stages for c in s.checks if c.status == "error"]
+        raise CannotGrade(f"{faults[0].id}: {faults[0].message}")
+    return 0 if result.score == result.max_score else 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what the command line (ARGUMENTS, default sys.argv) asks: exit status."""
+    options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        return _grade(options)
+    except CannotGrade as reason:
+        print(f"grader: {reason}", file=sys.stderr)
+    except BrokenPipeError:
+        sys.stderr.write("grader: nobody reads the report any more\n")
+    except KeyboardInterrupt:
+        print("grader: interrupted; not all was graded", file=sys.stderr)
+    return 2

@@ -1,0 +1,307 @@
+"""Grading: each stage is built, its milestones and its checks are run, and what
+comes out is a Result."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+import pytest
+
+from grader import ladder, lesson, rubric, sandbox, submission
+from grader.build import Build, Workshop
+from grader.failure import CannotGrade, Failure
+from grader.program import Program
+from grader.result import CheckResult, Result, StageResult
+from grader.rubric import Check
+from grader.scene import free_port
+
+_CHECKS = Path(__file__).resolve().parent / "checks"
+
+SANITIZER_OPTIONS = {
+    "ASAN_OPTIONS": "color=never:print_legend=0:exitcode=66:detect_leaks=1",
+    "UBSAN_OPTIONS": "color=never:print_stacktrace=1",
+    "LSAN_OPTIONS": "print_suppressions=0",
+}
+
+
+@dataclass
+class Bench:
+    """One stage's submission, built, and all that a check needs to run it."""
+
+    stage: int
+    checks: dict[str, Check]
+    workshop: Workshop
+    program: Path
+    isolation: str
+    seed: int
+    _sanitized: Build | None = field(default=None)
+
+    def run(
+        self, *arguments: str, sanitized: bool = False, **options: Any
+    ) -> Program:
+        """Start the program, or its sanitizer build, with ARGUMENTS."""
+        path = self.program
+        if sanitized:
+            path = self._sanitizer_build()
+            options["environment"] = SANITIZER_OPTIONS
+        name = submission.STAGES[self.stage]
+        return Program(path, arguments, self.isolation, name=name, **options)
+
+    def run_client(self, *arguments: str, **options: Any) -> Program:
+        """Start stage 2's client; its standard output is a pipe."""
+        return self.run(*arguments, terminal=False, **options)
+
+    def free_port(self) -> int:
+        """A port that nobody listens on."""
+        return free_port()
+
+    def _sanitizer_build(self) -> Path:
+        if self._sanitized is None:
+            self._sanitized = self.workshop.build_sanitized()
+        if self._sanitized.program is None:
+            raise CannotGrade(f"no sanitizer build: {self._sanitized.output}")
+        return self._sanitized.program
+
+
+class Progress(Protocol):
+    """Who is told how the grading goes on."""
+
+    def stage_begins(self, stage: StageResult, shown: str) -> None:
+        """A stage is going to be graded; SHOWN is its source's path."""
+
+    def built(self, stage: StageResult) -> None:
+        """It was built, or not; its milestones are known."""
+
+    def check_begins(self, check: Check) -> None:
+        """A check is tried now."""
+
+    def check_ends(self, check: CheckResult) -> None:
+        """And this is its verdict."""
+
+    def stage_ends(self, stage: StageResult) -> None:
+        """A stage is done."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be graded, and how."""
+
+    folder: Path
+    stages: list[int]
+    only: str
+    seed: int
+    isolation: str
+
+
+def grade(
+    request: Request, result: Result, progress: Progress, keep: Callable[[], None]
+) -> None:
+    """Grade what REQUEST names into RESULT; KEEP is called whenever that grows.
+
+    Raises CannotGrade and KeyboardInterrupt, with all that is known in RESULT.
+    """
+    for number in request.stages:
+        loaded = rubric.load(number)
+        checks = rubric.select(loaded, request.only)
+        points = sum(check.points for check in checks.values())
+        stage = StageResult(number, points)
+        stage.checks = [
+            CheckResult(c.id, c.title, c.requirement, c.points, hint=c.hint)
+            for c in checks.values()
+        ]
+        result.stages.append(stage)
+        keep()
+        with TemporaryDirectory(prefix="echolab-") as folder:
+            _grade_stage(request, stage, checks, Path(folder), progress, keep)
+        progress.stage_ends(stage)
+        keep()
+
+
+def _grade_stage(
+    request: Request,
+    stage: StageResult,
+    checks: dict[str, Check],
+    folder: Path,
+    progress: Progress,
+    keep: Callable[[], None],
+) -> None:
+    name = submission.STAGES[stage.stage]
+    shown = request.folder / str(stage.stage) / f"{name}.c"
+    progress.stage_begins(stage, str(shown))
+    try:
+        found = submission.find(request.folder, stage.stage)
+    except submission.Missing as missing:
+        stage.status = "missing"
+        stage.build["output"] = str(missing)
+        progress.built(stage)
+        return
+    workshop = Workshop(found, folder, request.isolation)
+    build = workshop.build()
+    stage.build = {
+        "ok": build.ok,
+        "seconds": round(build.seconds, 2),
+        "output": build.output,
+    }
+    if build.program is None:
+        stage.status = "build_failed"
+        progress.built(stage)
+        return
+    if not request.only:
+        stage.milestones = ladder.climb(workshop, request.isolation)
+    progress.built(stage)
+    keep()
+    bench = Bench(
+        stage.stage, checks, workshop, build.program, request.isolation, request.seed
+    )
+    run = _Run(bench, stage, progress, keep)
+    _run_pytest(run)
+    if all(check.status != "error" for check in stage.checks):
+        stage.status = "graded"
+
+
+class _Run:
+    """The pytest plugin that turns what a test did into a verdict."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        stage: StageResult,
+        progress: Progress,
+        keep: Callable[[], None],
+    ) -> None:
+        self.bench = bench
+        self.progress = progress
+        self.keep = keep
+        self.results = {check.id: check for check in stage.checks}
+        self.done: set[str] = set()
+        self._now = ""
+
+    def _check(self, item: pytest.Item) -> Check:
+        marker = item.get_closest_marker("check")
+        assert marker is not None, "the collection keeps marked tests only"
+        return self.bench.checks[str(marker.args[0])]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Skip a check whose foundation failed."""
+        check = self._check(item)
+        self._now = check.id
+        needed = self.results.get(check.needs)
+        if needed and needed.status != "passed":
+            blocked_by = needed.blocked_by or needed.id
+            self.results[check.id].blocked_by = blocked_by
+            pytest.skip(blocked_by)
+        self.progress.check_begins(check)
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Iterator[None]:
+        """Judge one phase of a test: its setup, itself, or its cleaning up."""
+        yield
+        check = self._check(item)
+        result = self.results[check.id]
+        result.seconds = round(result.seconds + call.duration, 3)
+        error = call.excinfo.value if call.excinfo else None
+        if isinstance(error, Failure):
+            result.status = "failed"
+            result.message = lesson.one_line(error.message)
+            result.details = lesson.write(check, self.bench.stage, error)
+            if error.finding:
+                evidence = {"kind": error.finding.kind, "says": error.finding.says}
+                result.evidence = evidence | error.finding.evidence
+        elif isinstance(error, pytest.skip.Exception):
+            result.status = "skipped"
+            result.message = f"it builds on {result.blocked_by}, which failed"
+        elif error is not None:
+            result.status = "error"
+            result.message = f"the grader failed: {error!r}"
+            result.details = "".join(traceback.format_exception(error))
+        elif call.when == "call":
+            result.status = "passed"
+        result.points = result.max_points if result.status == "passed" else 0
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """A test is done with."""
+        self.done.add(self._now)
+        self.progress.check_ends(self.results[self._now])
+        self.keep()
+
+
+@contextmanager
+def _our_own_pytest() -> Iterator[None]:
+    """Nothing in the environment or around us changes what pytest does."""
+    kept = {k: v for k, v in os.environ.items() if k.startswith("PYTEST_")}
+    for name in kept:
+        del os.environ[name]
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]
+        os.environ.update(kept)
+
+
+def _run_pytest(run: _Run) -> None:
+    arguments = [
+        str(_CHECKS), "-c", str(_CHECKS / "pytest.ini"), "--rootdir", str(_CHECKS),
+        "--capture=no", "-p", "no:terminal", "-p", "no:cacheprovider",
+    ]  # fmt: skip
+    with _our_own_pytest():
+        status = pytest.main(arguments, plugins=[run, _BenchPlugin(run.bench)])
+    if status == pytest.ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
+    for id, result in run.results.items():
+        if id not in run.done:
+            result.status = "error"
+            result.message = "the grader failed: this check was not run"
+
+
+class _BenchPlugin:
+    """Hands the bench to the checks' conftest."""
+
+    name = "echolab-bench"
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Give it a name to be found by."""
+        config.stash[_BENCH] = self.bench
+
+
+_BENCH: pytest.StashKey[Bench] = pytest.StashKey()
+
+
+def bench_for_pytest(config: pytest.Config) -> Bench:
+    """The bench of this run of pytest; for a run by hand, made from its options."""
+    if _BENCH not in config.stash:
+        number = config.getoption("--stage")
+        folder = TemporaryDirectory(prefix="echolab-")
+        config.add_cleanup(folder.cleanup)
+        isolation, _ = sandbox.enter("auto")
+        try:
+            found = submission.find(config.getoption("--submission"), number)
+        except (submission.Missing, CannotGrade) as error:
+            raise pytest.UsageError(str(error)) from None
+        workshop = Workshop(found, Path(folder.name), isolation)
+        build = workshop.build()
+        if build.program is None:
+            raise pytest.UsageError(build.output)
+        checks = rubric.load(number).checks
+        config.stash[_BENCH] = Bench(
+            number, checks, workshop, build.program, isolation, DEFAULT_SEED
+        )
+    return config.stash[_BENCH]
+
+
+# The same bytes in each run, unless asked otherwise.
+DEFAULT_SEED = 1

@@ -1,0 +1,69 @@
+"""A failure, told so that one can learn from it: what was done, what should have
+happened, what did, why, and where to read on. Plain text, 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+
+from grader import rubric
+from grader.failure import Failure
+from grader.rubric import Check
+
+WIDTH = 78
+_ERROR_LINES = 6
+
+
+def printable(text: str) -> str:
+    """TEXT without anything that a terminal or a CI log would take for a command."""
+    return "".join(
+        c if c == "\n" or c.isprintable() else ascii(c)[1:-1]
+        for c in text.expandtabs(8)
+    )
+
+
+def one_line(text: str) -> str:
+    """TEXT as one printable line."""
+    return printable(" ".join(text.split()))
+
+
+def write(check: Check, stage: int, failure: Failure) -> str:
+    """The lesson of FAILURE, which CHECK of STAGE ended with."""
+    parts = [_paragraph("", failure.message)]
+    if failure.transcript:
+        parts.append(_block("What was done:", failure.transcript))
+    parts.append(_said("Expected:", failure.expected))
+    parts.append(_said("Got:", failure.received))
+    if failure.finding:
+        parts.append(_paragraph("The kernel shows:", failure.finding.says))
+    errors = failure.errors.strip().splitlines()
+    if errors:
+        said = errors[-_ERROR_LINES:]
+        parts.append(_block("Its standard error ends with:", said))
+    requirement = rubric.load(stage).requirements[check.requirement]
+    parts.append(_paragraph(f"Requirement {check.requirement}:", requirement))
+    parts.append(_paragraph("To think about:", check.hint))
+    parts.append(f"Again:  make grade STAGE={stage} ONLY={check.id}")
+    return "\n".join(part for part in parts if part)
+
+
+def _paragraph(label: str, text: str) -> str:
+    text = one_line(f"{label} {text}")
+    return textwrap.fill(text, WIDTH, subsequent_indent="  " if label else "")
+
+
+def _block(label: str, lines: list[str]) -> str:
+    shown = [f"  {printable(line)}" for line in lines]
+    return "\n".join([label, *(_cut(line) for line in shown)])
+
+
+def _said(label: str, text: str) -> str:
+    """A short text beside its label, a longer one (bytes with a caret) below it."""
+    if not text:
+        return ""
+    if "\n" in text:
+        return _block(label, text.splitlines())
+    return _paragraph(label, text)
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"

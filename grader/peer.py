@@ -1,0 +1,214 @@
+"""Stage 2's client, run against a server of ours that does what a check says.
+
+    session = connect()                      # the client, told where we listen
+    session.types(b"Hello!\\n")
+    server = session.expect_connection()
+    server.expect(b"Hello!\\n")
+    server.send(b"Hello!\\n")
+    session.ends_input()
+    session.expect_printed(b"Hello!\\n")
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+
+from grader.client import Connection, around
+from grader.program import Program
+from grader.scene import Scene, free_port
+
+
+class Keyboard(Connection):
+    """The client's standard input: a pipe that we write into."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.their_end, ours = os.pipe()
+        os.set_blocking(ours, False)
+        super().__init__(scene, _Pipe(ours), "its standard input")  # type: ignore
+        self.connected = True
+        self.reading = False
+
+    def _write(self, piece: memoryview) -> int:
+        return os.write(self.sock.fileno(), piece)
+
+
+class _Pipe:
+    """As much of a socket as a Connection uses to write and to close."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def setblocking(self, _: bool) -> None:
+        """It is set already."""
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+class Peer(Connection):
+    """Our server's end of the client's connection.
+
+    What comes is kept in taken, or with echoes set, sent back at once.
+    """
+
+    def __init__(self, scene: Session, sock: socket.socket, echoes: bool) -> None:
+        super().__init__(scene, sock, "the server")
+        self.connected = True
+        self.echoes = echoes
+        self.taken = bytearray()
+
+    def _came_in(self, data: bytes) -> None:
+        super()._came_in(data)
+        self.taken += data
+        if self.echoes:
+            self.send(data)
+
+    def expect(self, data: bytes) -> None:
+        """Expect DATA, and not a byte of anything else, to come from the client."""
+        self.scene.wait(
+            lambda: len(self.taken) >= len(data) or self.ended != "",
+            "the client does not send what it has read",
+            expected=f"{len(data)} bytes",
+            received=lambda: f"{len(self.taken)} bytes",
+            awaited=[self],
+        )
+        compare(self.scene, "the client sends something else", data, self.taken)
+        self.taken.clear()
+
+
+class Session(Scene):
+    """One run of the client, and our server.
+
+    It listens on HOST and PORT (0 for a free one) unless LISTENS is false. The
+    client's arguments are these, unless ARGUMENTS are given.
+    """
+
+    def __init__(
+        self,
+        run: Callable[..., Program],
+        *,
+        arguments: tuple[str, ...] | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        listens: bool = True,
+        window: int = 0,
+    ) -> None:
+        self.server_port = port or free_port(host)
+        self._host = host
+        self._listener = socket.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if window:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+        self._listener.setblocking(False)
+        if listens:
+            self._listener.bind((host, self.server_port))
+            self._listener.listen(8)
+        self._ports: dict[Connection, int] = {}
+        self._keyboard = Keyboard(self)
+        if arguments is None:
+            arguments = (host, str(self.server_port))
+        program = run(*arguments, stdin=self._keyboard.their_end)
+        os.close(self._keyboard.their_end)
+        super().__init__(program)
+        self.add(self._keyboard)
+
+    def ports(self, connection: Connection) -> tuple[int, int]:
+        """See Scene."""
+        return self.server_port, self._ports.get(connection, 0)
+
+    def expect_connection(self, echoes: bool = False) -> Peer:
+        """Expect the client to connect: our end of it."""
+        accepted: list[tuple[socket.socket, int]] = []
+
+        def done() -> bool:
+            try:
+                sock, address = self._listener.accept()
+            except BlockingIOError:
+                return bool(accepted)
+            accepted.append((sock, address[1]))
+            return True
+
+        where = f"{self._host} port {self.server_port}"
+        self.wait(
+            done,
+            f"the client does not connect to {where}",
+            expected=f"a connection to {where}",
+            received=lambda: "none",
+        )
+        sock, port = accepted[0]
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer = Peer(self, sock, echoes)
+        self._ports[peer] = port
+        self.note("the client", f"connects to {where}")
+        self.add(peer)
+        return peer
+
+    def types(self, data: bytes) -> None:
+        """Write DATA to the client's standard input."""
+        self._keyboard.send(data)
+
+    def ends_input(self) -> None:
+        """End the client's standard input, when all that was typed has gone in."""
+        self.wait(
+            lambda: self._keyboard.queued == 0,
+            "the client does not read its standard input",
+            received=lambda: f"{self._keyboard.queued} bytes are left",
+            awaited=self.connections[1:],
+        )
+        self._keyboard.close()
+
+    def expect_exit(self, status: int, after: str) -> None:
+        """Expect the client to end AFTER something, with STATUS; and for a status
+        that is not 0 with an [ERROR] line."""
+        expected = f"its end, with exit status {status}"
+        expected += " and an [ERROR] line on standard error" if status else ""
+        self.wait(
+            self.program.ended,
+            f"the client does not exit {after}",
+            expected=expected,
+            received=lambda: "it is still running",
+            awaited=self.connections[1:],
+        )
+        self.program.all_output_read()
+        errors = self.program.errors.text().splitlines()
+        marked = any(line.startswith("[ERROR]") for line in errors)
+        if self.program.status() != status or (status and not marked):
+            lacks = "" if marked or not status else ", without an [ERROR] line"
+            raise self.failure(
+                f"the client does not exit as it should {after}",
+                expected,
+                f"it {self.program.ending()}{lacks}",
+            )
+
+    def expect_printed(self, data: bytes) -> None:
+        """Expect the client to end with status 0, and to have printed DATA on its
+        standard output, no byte more."""
+        self.expect_exit(0, "at the end of its input")
+        printed = self.program.output.bytes()
+        compare(self, "the client prints something else", data, printed)
+
+    def close(self) -> None:
+        """See Scene."""
+        self._listener.close()
+        super().close()
+
+
+def compare(scene: Scene, message: str, expected: bytes, got: bytes) -> None:
+    """Raise Failure unless both are the same bytes."""
+    if expected == got:
+        return
+    at = next((i for i, (a, b) in enumerate(zip(expected, got)) if a != b), None)
+    if at is None:
+        at = min(len(expected), len(got))
+        more = len(got) - len(expected)
+        message += f": {abs(more)} bytes too {'many' if more > 0 else 'few'}"
+    else:
+        message += f", from offset {at} on"
+    raise scene.failure(message, around(expected, at, at), around(got, at, at))
+
+

@@ -1,0 +1,1 @@
+"""Views of a result: one module for each form of report."""

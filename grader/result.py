@@ -1,0 +1,133 @@
+"""What comes out of grading: one structure, which every report is a view of.
+
+It grows while the grading goes on, and is written each time, so that whatever
+happens what was known until then is there. Schema: echolab/result/v1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from grader import VERSION
+from grader.failure import CannotGrade
+
+
+@dataclass
+class CheckResult:
+    """The verdict on one check. status: passed, failed, skipped or error."""
+
+    id: str
+    title: str
+    requirement: str
+    max_points: int
+    status: str = "skipped"
+    points: int = 0
+    seconds: float = 0.0
+    message: str = ""
+    details: str = ""
+    evidence: dict[str, Any] = field(default_factory=dict)
+    hint: str = ""
+    blocked_by: str = ""
+
+
+@dataclass
+class Milestone:
+    """One unit test of the student's functions. status: passed, failed, skipped."""
+
+    name: str
+    status: str
+    message: str = ""
+
+
+@dataclass
+class StageResult:
+    """One stage. status: graded, build_failed, missing or grader_error (which it
+    is, too, as long as it is not done)."""
+
+    stage: int
+    max_score: int
+    status: str = "grader_error"
+    build: dict[str, Any] = field(
+        default_factory=lambda: {"ok": False, "seconds": 0.0, "output": ""}
+    )
+    milestones: list[Milestone] = field(default_factory=list)
+    checks: list[CheckResult] = field(default_factory=list)
+
+    @property
+    def score(self) -> int:
+        """The points that were earned."""
+        return sum(check.points for check in self.checks)
+
+
+@dataclass
+class Result:
+    """The whole of one grading."""
+
+    seed: int
+    isolation: str
+    stages: list[StageResult] = field(default_factory=list)
+    seconds: float = 0.0
+    started: str = field(
+        default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds")
+    )
+
+    @property
+    def score(self) -> int:
+        """The points of all graded stages."""
+        return sum(stage.score for stage in self.stages)
+
+    @property
+    def max_score(self) -> int:
+        """What all graded stages are worth."""
+        return sum(stage.max_score for stage in self.stages)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the grader itself failed anywhere."""
+        return any(stage.status == "grader_error" for stage in self.stages)
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as the contract has it."""
+        stages = []
+        for stage in self.stages:
+            data = asdict(stage)
+            stages.append({"stage": data.pop("stage"), "score": stage.score, **data})
+        return {
+            "schema": "echolab/result/v1",
+            "score": self.score,
+            "max_score": self.max_score,
+            "stages": stages,
+            "seed": self.seed,
+            "isolation": self.isolation,
+            "grader": VERSION,
+            "started": self.started,
+            "seconds": round(self.seconds, 2),
+        }
+
+
+def write(path: Path, text: str) -> None:
+    """Put TEXT into PATH, whole or not at all. Raises CannotGrade if that fails."""
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        raise CannotGrade(f"cannot write {path}: {error.strerror}") from None
+
+
+def write_json(path: Path, result: Result) -> None:
+    """Write RESULT to PATH. Raises CannotGrade if that fails."""
+    text = json.dumps(result.as_json(), indent=1, ensure_ascii=True)
+    write(path, text + "\n")

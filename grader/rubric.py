@@ -1,0 +1,52 @@
+"""What each check is worth, and which requirement it enforces: rubric.toml, read."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of a stage. needs is the id of the one it builds on, or ""."""
+
+    id: str
+    title: str
+    requirement: str
+    points: int
+    hint: str
+    needs: str = ""
+
+
+@dataclass(frozen=True)
+class Rubric:
+    """A stage's checks, in the order in which they are tried, and the text of
+    each numbered requirement."""
+
+    stage: int
+    checks: dict[str, Check]
+    requirements: dict[str, str]
+
+    @property
+    def points(self) -> int:
+        """What the whole stage is worth."""
+        return sum(check.points for check in self.checks.values())
+
+
+def load(stage: int) -> Rubric:
+    """The rubric of STAGE."""
+    path = Path(__file__).with_name("rubric.toml")
+    data = tomllib.loads(path.read_text(encoding="utf-8"))[str(stage)]
+    checks = [Check(**entry) for entry in data["checks"]]
+    by_id = {check.id: check for check in checks}
+    return Rubric(stage, by_id, data["requirements"])
+
+
+def select(rubric: Rubric, only: str) -> dict[str, Check]:
+    """The checks with the id ONLY, or of the theme ONLY; all for ""."""
+    return {
+        id: check
+        for id, check in rubric.checks.items()
+        if only in ("", id, id.partition("/")[0])
+    }
