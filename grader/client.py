@@ -23,6 +23,8 @@ class Connection:
     "" (not yet), "end" (it sent its last byte) or "reset".
     """
 
+    verb = "sends"
+
     def __init__(self, scene: Scene, sock: socket.socket, name: str) -> None:
         sock.setblocking(False)
         self.scene = scene
@@ -98,7 +100,7 @@ class Connection:
 
     def _gone_out(self, count: int) -> None:
         self.sent += count
-        self.scene.note(self.name, "sends", bytes(self._queue[: min(count, 64)]), count)
+        self.scene.note(self.name, self.verb, bytes(self._queue[: min(count, 64)]), count)
         del self._queue[:count]
 
     def _came_in(self, data: bytes) -> None:
@@ -133,6 +135,18 @@ class Connection:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError as error:
             self._cut(error)
+
+    def stop_reading(self) -> None:
+        """From now on leave in the kernel what comes."""
+        self.reading = False
+        self.scene.note(self.name, "stops reading")
+        self.scene.update(self)
+
+    def read_again(self) -> None:
+        """Take what comes again."""
+        self.reading = True
+        self.scene.note(self.name, "begins to read again")
+        self.scene.update(self)
 
     def close(self) -> None:
         """Close, as a program does that is done."""
@@ -239,18 +253,6 @@ class Client(Connection):
             received=lambda: f"all {self.received} bytes, and no end",
             awaited=[self],
         )
-
-    def stop_reading(self) -> None:
-        """From now on leave in the kernel what comes."""
-        self.reading = False
-        self.scene.note(self.name, "stops reading")
-        self.scene.update(self)
-
-    def read_again(self) -> None:
-        """Take what comes again."""
-        self.reading = True
-        self.scene.note(self.name, "begins to read again")
-        self.scene.update(self)
 
     def check(self) -> tuple[str, str, str] | None:
         """What is wrong: a line, what was expected, what came. None if nothing."""

@@ -224,7 +224,7 @@ class _Run:
         elif error is not None:
             result.status = "error"
             result.message = f"the grader failed: {error!r}"
-            result.details = "".join(traceback.format_exception(error))
+            result.details = "".join(traceback.format_exception(error, limit=-3))
         elif call.when == "call":
             result.status = "passed"
         result.points = result.max_points if result.status == "passed" else 0

@@ -108,6 +108,7 @@ class Program:
             os.close(fd)
         self._streams = {ours: self.output, errors: self.errors}
         self._status_fd = status
+        self._report = b""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self._init: int | None = None
@@ -131,9 +132,11 @@ class Program:
         raise CannotGrade("a program could not be started within 30 seconds")
 
     def _child_of_init(self) -> int | None:
+        # bubblewrap writes its report in pieces.
         if self._init is None and select.select([self._status_fd], [], [], 0)[0]:
-            line = os.read(self._status_fd, 4096).partition(b"\n")[0]
-            self._init = json.loads(line)["child-pid"] if line else None
+            self._report += os.read(self._status_fd, 4096)
+            line, ends, _ = self._report.partition(b"\n")
+            self._init = json.loads(line)["child-pid"] if ends else None
         if self._init is None:
             return None
         family = procfs.tree(self._init)
@@ -173,7 +176,7 @@ class Program:
             return 128 - code  # bubblewrap's init reports as a shell does
         return code
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: int) -> None:
         """Send it a signal; one that has ended feels nothing."""
         if self.pid and not self.ended():
             with contextlib.suppress(ProcessLookupError):

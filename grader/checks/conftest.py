@@ -14,7 +14,7 @@ import pytest
 
 from grader.grade import Bench, bench_for_pytest
 from grader.peer import Session
-from grader.program import DESCRIPTORS
+from grader.program import DESCRIPTORS, Program
 from grader.scene import Scene
 from grader.server import Server
 
@@ -54,12 +54,6 @@ def bench(pytestconfig: pytest.Config) -> Bench:
 def rng(bench: Bench, request: pytest.FixtureRequest) -> random.Random:
     """Random numbers, the same for the same seed and the same check."""
     return random.Random(f"{bench.seed} {request.node.name}")
-
-
-@pytest.fixture
-def stage_is(bench: Bench) -> int:
-    """Which stage is graded."""
-    return bench.stage
 
 
 @pytest.fixture
@@ -111,10 +105,13 @@ def server(start: Callable[..., Server]) -> Server:
 
 @pytest.fixture
 def session(bench: Bench, scenes: list[Scene]) -> Callable[..., Session]:
-    """Starts stage 2's client, with the arguments given."""
+    """Starts stage 2's client, and our server (see Session)."""
 
-    def session(*arguments: str, sanitized: bool = False) -> Session:
-        opened = Session(bench.run_client, arguments, sanitized)
+    def session(sanitized: bool = False, **options: Any) -> Session:
+        def run(*arguments: str, stdin: int) -> Program:
+            return bench.run_client(*arguments, stdin=stdin, sanitized=sanitized)
+
+        opened = Session(run, **options)
         scenes.append(opened)
         return opened
 

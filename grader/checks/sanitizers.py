@@ -48,5 +48,5 @@ def leak_signal(scene: Scene) -> None:
     """Have a program that never exits look for leaks (see ask_for_leaks.c), and
     wait until it has."""
     scene.note("the grader", "asks for memory that is lost")
-    scene.program.signal(signal.Signals(signal.SIGRTMAX - 1))
+    scene.program.signal(signal.SIGRTMAX - 1)
     scene.settle()

@@ -1,0 +1,73 @@
+"""Stage 2: an answer is as long as the question, in however many pieces it comes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from grader.checks import check
+from grader.payload import line
+from grader.peer import Session
+from grader.server import SMALL_WINDOW
+
+Connect = Callable[..., Session]
+
+PAUSE_SECONDS = 0.02
+
+
+@check("answers/in_turn")
+def test_it_waits_for_an_answer_before_it_sends_the_next_line(
+    session: Connect,
+) -> None:
+    talk = session()
+    server = talk.expect_connection()
+    talk.types(b"one\ntwo\nthree\n")
+    talk.ends_input()
+    for text in (b"one\n", b"two\n", b"three\n"):
+        server.expect(text)
+        talk.settle()
+        server.send(text[:1])  # not the whole answer: nothing is to follow it
+        talk.settle()
+        if server.taken:
+            raise talk.failure(
+                "the client sends the next line before it has its answer",
+                f"nothing more than {len(text)} bytes until they are answered",
+                f"{len(server.taken)} bytes more",
+            )
+        server.send(text[1:])
+    talk.expect_printed(b"one\ntwo\nthree\n")
+
+
+@check("answers/pieces")
+def test_it_puts_an_answer_together_from_its_pieces(session: Connect) -> None:
+    text = b"in pieces\n"
+    talk = session()
+    server = talk.expect_connection()
+    talk.types(text + b"the next line\n")
+    server.expect(text)
+    for byte in text:
+        server.send(bytes([byte]))
+        talk.let_pass(PAUSE_SECONDS)
+    server.expect(b"the next line\n")
+    server.send(b"the next ")
+    talk.settle()
+    server.send(b"line\n")
+    talk.ends_input()
+    talk.expect_printed(text + b"the next line\n")
+
+
+@check("answers/slow_reader")
+def test_it_sends_all_to_a_server_that_reads_slowly(
+    session: Connect, rng: random.Random
+) -> None:
+    text = line(rng, 64 << 10)
+    talk = session(window=SMALL_WINDOW)
+    server = talk.expect_connection()
+    server.stop_reading()
+    talk.types(text)
+    talk.settle()
+    server.read_again()
+    server.expect(text)
+    server.send(text)
+    talk.ends_input()
+    talk.expect_printed(text)

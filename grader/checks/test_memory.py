@@ -1,0 +1,69 @@
+"""Stages 1 and 2: memory is used rightly, and given back. The program is built
+anew with sanitizers, taken through its paces, and must not be reported."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from grader.checks import check
+from grader.checks.sanitizers import expect_no_report
+from grader.client import Client
+from grader.grade import Bench
+from grader.payload import EVERY_BYTE, line, readable
+from grader.peer import Session
+from grader.server import SMALL_WINDOW, Server
+
+
+@check("memory/sanitizers")
+def test_it_uses_memory_rightly(
+    bench: Bench, rng: random.Random, start: Callable[..., Server],
+    session: Callable[..., Session],
+) -> None:  # fmt: skip
+    if bench.stage == 1:
+        _tour_of_a_server(start, rng)
+    else:
+        _tour_of_a_client(session, rng)
+
+
+def _tour_of_a_server(start: Callable[..., Server], rng: random.Random) -> None:
+    def polite(client: Client) -> None:
+        client.converse(line(rng))
+        client.converse(EVERY_BYTE)
+        client.converse(readable(rng, 1 << 20))
+        client.finish_sending()
+        client.expect_end()
+
+    def vanishing(client: Client) -> None:
+        client.stop_reading()
+        client.send(readable(rng, 8 << 20))
+        client.scene.settle()
+        client.close()
+
+    for behave in (polite, vanishing):
+        server = start(sanitized=True)
+        with expect_no_report(server):
+            client = server.connect("the client", SMALL_WINDOW)
+            server.expect_accepted()
+            behave(client)
+            server.expect_exit(client, "when its client has left")
+
+
+def _tour_of_a_client(session: Callable[..., Session], rng: random.Random) -> None:
+    text = b"\n" + EVERY_BYTE + line(rng, 64 << 10) + b"x" * 70 + b"\n\0no newline"
+    polite = session(sanitized=True)
+    with expect_no_report(polite):
+        polite.expect_connection(echoes=True)
+        polite.types(text)
+        polite.ends_input()
+        polite.expect_exit(0, "at the end of its input")
+    leaving = session(sanitized=True)
+    with expect_no_report(leaving):
+        server = leaving.expect_connection()
+        leaving.types(b"a line\n")
+        server.expect(b"a line\n")
+        server.close()
+        leaving.expect_exit(1, "when the server has left")
+    refused = session(sanitized=True, arguments=("127.0.0.1", "abc"), listens=False)
+    with expect_no_report(refused):
+        refused.expect_exit(1, "when its port is no port")
