@@ -11,6 +11,8 @@ import functools
 import os
 import platform
 import re
+import socket
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -264,3 +266,31 @@ def listeners(pid: int | str = "self") -> list[Socket]:
         except OSError:
             continue
     return found
+
+
+def backlog(port: int) -> int:
+    """How many connections the kernel keeps for the listener on PORT until they
+    are accepted: what its listen() asked for. 0 if that cannot be known.
+
+    /proc does not say, sock_diag(7) does.
+    """
+    states, sock_diag_by_family, request_dump = 1 << LISTEN, 20, 0x301
+    for family in (socket.AF_INET, socket.AF_INET6):
+        body = struct.pack("=BBBxI48x", family, socket.IPPROTO_TCP, 0, states)
+        head = struct.pack(
+            "=IHHII", 16 + len(body), sock_diag_by_family, request_dump, 1, 0
+        )
+        try:
+            with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4) as netlink:
+                netlink.send(head + body)
+                answer = netlink.recv(1 << 16)
+        except OSError:
+            return 0
+        while len(answer) >= 16 + 72:
+            length = struct.unpack_from("=I", answer)[0]
+            (local_port,) = struct.unpack_from("!H", answer, 16 + 4)
+            _, _, longest = struct.unpack_from("=III", answer, 16 + 4 + 48)
+            if local_port == port:
+                return int(longest)
+            answer = answer[length:]
+    return 0

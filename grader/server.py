@@ -24,7 +24,10 @@ from grader.watch import DOZING_SECONDS
 # How many connections may wait to be accepted before we wait, too: even a
 # backlog of 5 has room for them. (Beyond it SYNs are dropped, and sent again
 # after a second: no fault of the server's.)
-_ROOM_IN_BACKLOG = 3
+ROOM_IN_BACKLOG = 3
+
+# How much room there is where the kernel does not say.
+_USUAL_BACKLOG = 100
 
 # A program may take its time before it listens, in a sleep() for instance.
 _START_DOZING_SECONDS = 15.0
@@ -85,6 +88,11 @@ class Server(Scene):
         """See Scene."""
         return self._ports.get(connection, 0), self.port
 
+    def waiting(self) -> int:
+        """How many connections wait to be accepted."""
+        listener = self.listener()
+        return listener.rx_queue if listener else 0
+
     def start_connecting(self, name: str, window: int = 0) -> Client:
         """A client that has begun to connect; it does not wait. WINDOW bytes are
         asked for as its receive buffer (socket(7), SO_RCVBUF); 0 is the default."""
@@ -111,9 +119,8 @@ class Server(Scene):
     def connect(self, name: str = "a client", window: int = 0) -> Client:
         """A client that is connected. That is the kernel's doing, and says
         nothing yet of the server's: see expect_accepted()."""
-        listener = self.listener()
-        if listener and listener.rx_queue >= _ROOM_IN_BACKLOG:
-            self.expect_accepted(_ROOM_IN_BACKLOG - 1)
+        if self.waiting() >= ROOM_IN_BACKLOG:
+            self.expect_accepted(ROOM_IN_BACKLOG - 1)
         client = self.start_connecting(name, window)
         self.wait(lambda: client.connected, f"{name} cannot connect", awaited=[client])
         return client
@@ -124,26 +131,25 @@ class Server(Scene):
         self.expect_accepted()
         return crowd
 
-    def burst(self, count: int, may_be_cut: bool = False) -> list[Client]:
-        """COUNT clients that come at once, as fast as the kernel lets them."""
-        crowd = [self.start_connecting(f"client {i + 1}") for i in range(count)]
-        for client in crowd:
-            client.may_be_cut = may_be_cut
+    def burst(self, count: int) -> list[Client]:
+        """COUNT clients that come at once: as many as the server's backlog has room
+        for, without a pause. (Those beyond it the kernel would turn away.)"""
+        room = procfs.backlog(self.port) or _USUAL_BACKLOG
+        crowd: list[Client] = []
+        while len(crowd) < count:
+            for _ in range(min(room, count - len(crowd))):
+                crowd.append(self.start_connecting(f"client {len(crowd) + 1}"))
+            self.expect_accepted()
         return crowd
 
     def expect_accepted(self, but: int = 0) -> None:
         """Expect all connections (BUT so many) to be accepted by the server."""
-
-        def waiting() -> int:
-            listener = self.listener()
-            return listener.rx_queue if listener else 0
-
         open_ones = [c for c in self.connections if not c.closed]
         self.wait(
-            lambda: waiting() <= but,
+            lambda: self.waiting() <= but,
             "the server does not accept clients that have come",
             expected="every connection accepted",
-            received=lambda: f"{waiting()} of them still wait for accept()",
+            received=lambda: f"{self.waiting()} of them still wait for accept()",
             awaited=open_ones[-1:],
         )
 
