@@ -26,12 +26,18 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"grader: {message}; see --help\n")
 
 
+def _stage(text: str) -> int:
+    if text not in map(str, submission.STAGES):
+        raise argparse.ArgumentTypeError(f"there is no stage '{text}'")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="grader", description="Grades the stages of Echo Lab.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     grade = commands.add_parser("grade", help="grade a submission")
     grade.add_argument(
-        "stages", nargs="*", type=int, choices=submission.STAGES, metavar="STAGE",
+        "stages", nargs="*", type=_stage, metavar="STAGE",
         help="which stages (1, 2, 3); without, all that the submission has",
     )  # fmt: skip
     grade.add_argument(

@@ -135,7 +135,7 @@ def _grade_stage(
 ) -> None:
     name = submission.STAGES[stage.stage]
     shown = request.folder / str(stage.stage) / f"{name}.c"
-    progress.stage_begins(stage, str(shown))
+    progress.stage_begins(stage, submission.shown_path(shown))
     try:
         found = submission.find(request.folder, stage.stage)
     except submission.Missing as missing:

@@ -15,7 +15,7 @@ from grader.program import Program
 from grader.result import Milestone
 
 _SECONDS = 60
-_LINE = re.compile(r"^(ok|not ok) \d+ - \S*?:\w+:(\w+): (.*)$", re.MULTILINE)
+_LINE = re.compile(r"^(ok|not ok) \d+ - [^:]*:(\w+):\w+: (.*)$", re.MULTILINE)
 
 
 def climb(workshop: Workshop, isolation: str) -> list[Milestone]:
@@ -37,8 +37,8 @@ def climb(workshop: Workshop, isolation: str) -> list[Milestone]:
 
 def parse(tap: str) -> list[Milestone]:
     """The milestones in what Check's TAP log says: one line for each test, with
-    the test's name, and what failed."""
+    the function it is about, and what failed."""
     return [
-        Milestone(name, "passed" if ok == "ok" else "failed", message)
-        for ok, name, message in _LINE.findall(tap)
+        Milestone(name, "passed", "") if ok == "ok" else Milestone(name, "failed", said)
+        for ok, name, said in _LINE.findall(tap)
     ]

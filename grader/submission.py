@@ -60,11 +60,11 @@ def find(folder: Path, stage: int) -> Submission:
         header_path = REPOSITORY / "stages" / str(stage) / f"{name}.h"
     source = _read(source_path)
     if not source.strip():
-        raise Missing(f"{_shown(source_path)} is empty")
-    return Submission(stage, source, _read(header_path), _shown(source_path))
+        raise Missing(f"{shown_path(source_path)} is empty")
+    return Submission(stage, source, _read(header_path), shown_path(source_path))
 
 
-def _shown(path: Path) -> str:
+def shown_path(path: Path) -> str:
     """PATH as it is short: from the current folder, if it is below that."""
     absolute = Path(os.path.abspath(path))
     try:
@@ -79,13 +79,13 @@ def _read(path: Path) -> bytes:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with open(os.open(path, flags), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise Missing(f"{_shown(path)} is not a regular file")
+                raise Missing(f"{shown_path(path)} is not a regular file")
             content = file.read(_LARGEST + 1)
     except FileNotFoundError:
-        raise Missing(f"there is no {_shown(path)}") from None
+        raise Missing(f"there is no {shown_path(path)}") from None
     except OSError as error:
         reason = "a link" if path.is_symlink() else error.strerror
-        raise Missing(f"{_shown(path)} cannot be read: {reason}") from None
+        raise Missing(f"{shown_path(path)} cannot be read: {reason}") from None
     if len(content) > _LARGEST:
-        raise Missing(f"{_shown(path)} is larger than {_LARGEST >> 20} MiB")
+        raise Missing(f"{shown_path(path)} is larger than {_LARGEST >> 20} MiB")
     return content

@@ -12,7 +12,7 @@ from grader.server import SMALL_WINDOW
 
 Connect = Callable[..., Session]
 
-PAUSE_SECONDS = 0.02
+PAUSE_SECONDS, LONG_PAUSE_SECONDS = 0.02, 0.5
 
 
 @check("answers/in_turn")
@@ -49,8 +49,9 @@ def test_it_puts_an_answer_together_from_its_pieces(session: Connect) -> None:
         server.send(bytes([byte]))
         talk.let_pass(PAUSE_SECONDS)
     server.expect(b"the next line\n")
+    talk.let_pass(LONG_PAUSE_SECONDS)
     server.send(b"the next ")
-    talk.settle()
+    talk.let_pass(LONG_PAUSE_SECONDS)
     server.send(b"line\n")
     talk.ends_input()
     talk.expect_printed(text + b"the next line\n")

@@ -11,6 +11,7 @@ from grader.checks.test_start import NOT_PORTS
 from grader.failure import CannotGrade
 from grader.payload import line
 from grader.peer import Session
+from grader.scene import free_port
 from grader.server import expect_refusal
 
 Connect = Callable[..., Session]
@@ -38,6 +39,12 @@ def test_it_refuses_what_is_not_a_port(session: Connect) -> None:
     for port in NOT_PORTS:
         refusing = session(arguments=("127.0.0.1", port), listens=False)
         expect_refusal(refusing, f'the port "{port}"')
+    # What a careless conversion makes of these is a port where somebody listens.
+    for wrap in ("{0}a", "{1}", "{2}"):
+        port = free_port()
+        text = wrap.format(port, port + 65536, port - 65536)
+        refusing = session(port=port, arguments=("127.0.0.1", text))
+        expect_refusal(refusing, f'the port "{text}"')
 
 
 @check("connect/refused")
