@@ -1,0 +1,70 @@
+"""What the grader's own tests share: the grader, run as users run it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grader.submission import REPOSITORY, STAGES
+
+
+@dataclass(frozen=True)
+class Graded:
+    """What one run of the grader left: its exit status, its words, its result."""
+
+    status: int
+    out: str
+    err: str
+    result: dict[str, Any]
+
+    def stage(self, number: int) -> dict[str, Any]:
+        """The result of one stage."""
+        found: dict[str, Any] = next(
+            stage for stage in self.result["stages"] if stage["stage"] == number
+        )
+        return found
+
+    def checks(self, number: int) -> dict[str, dict[str, Any]]:
+        """The checks of one stage, by id."""
+        return {check["id"]: check for check in self.stage(number)["checks"]}
+
+
+def run_grader(*arguments: str | Path, cwd: Path = REPOSITORY) -> Graded:
+    """Run `grader grade ARGUMENTS`, as the Makefile does."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "result.json")
+        command = ["/usr/bin/python3", "-m", "grader", "grade", "--json", str(report)]
+        done = subprocess.run(
+            [*command, *map(str, arguments)],
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+        result = json.loads(report.read_text()) if report.exists() else {}
+    return Graded(done.returncode, done.stdout, done.stderr, result)
+
+
+@pytest.fixture
+def submit(tmp_path: Path) -> Callable[[int, str | bytes | Path], Path]:
+    """Lays out a submission of one stage from its source: its folder."""
+
+    def submit(stage: int, source: str | bytes | Path) -> Path:
+        folder = tmp_path / "submission" / str(stage)
+        folder.mkdir(parents=True)
+        if isinstance(source, Path):
+            source = source.read_bytes()
+        data = source.encode() if isinstance(source, str) else source
+        (folder / f"{STAGES[stage]}.c").write_bytes(data)
+        return folder.parent
+
+    return submit
