@@ -67,7 +67,9 @@ class Workshop:
     def build_sanitized(self) -> Build:
         """The same with AddressSanitizer and UndefinedBehaviorSanitizer."""
         shutil.copy(_HERE / "ask_for_leaks.c", self._folder)
-        return self._gcc([*SANITIZED, "-o", "sanitized", self._source, "ask_for_leaks.c"])
+        return self._gcc(
+            [*SANITIZED, "-o", "sanitized", self._source, "ask_for_leaks.c"]
+        )
 
     def build_milestones(self) -> Build:
         """The unit tests, linked with the submission's functions."""
@@ -128,4 +130,3 @@ class Workshop:
             output.seek(0)
             text = output.read(_OUTPUT_BYTES).decode(errors="replace")
         return status, text
-

@@ -100,7 +100,9 @@ class Connection:
 
     def _gone_out(self, count: int) -> None:
         self.sent += count
-        self.scene.note(self.name, self.verb, bytes(self._queue[: min(count, 64)]), count)
+        self.scene.note(
+            self.name, self.verb, bytes(self._queue[: min(count, 64)]), count
+        )
         del self._queue[:count]
 
     def _came_in(self, data: bytes) -> None:

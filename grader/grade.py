@@ -4,7 +4,6 @@ comes out is a Result."""
 from __future__ import annotations
 
 import os
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,9 +43,7 @@ class Bench:
     seed: int
     _sanitized: Build | None = field(default=None)
 
-    def run(
-        self, *arguments: str, sanitized: bool = False, **options: Any
-    ) -> Program:
+    def run(self, *arguments: str, sanitized: bool = False, **options: Any) -> Program:
         """Start the program, or its sanitizer build, with ARGUMENTS."""
         path = self.program
         if sanitized:

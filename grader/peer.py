@@ -221,5 +221,3 @@ def compare(scene: Scene, message: str, expected: bytes, got: bytes) -> None:
     else:
         message += f", from offset {at} on"
     raise scene.failure(message, around(expected, at, at), around(got, at, at))
-
-

@@ -66,7 +66,9 @@ def _obstacle() -> str:
     if child == 0:
         try:
             _enter_network()
-            command = cell("/usr/bin/true", ["true"], extra=["--ro-bind", "/usr", "/usr"])
+            command = cell(
+                "/usr/bin/true", ["true"], extra=["--ro-bind", "/usr", "/usr"]
+            )
             done = subprocess.run(command, capture_output=True, timeout=30)
             os._exit(3 if done.returncode else 0)
         except OSError:
@@ -155,7 +157,14 @@ def cell(
 def compiler_cell(folder: Path, command: Sequence[str]) -> list[str]:
     """The command that runs the compiler's COMMAND in FOLDER, in a cell with the
     system's programs and headers, and nothing else but that folder."""
-    cell_ = ["/usr/bin/bwrap", *_NAMESPACES, "--unshare-net", "--ro-bind", "/usr", "/usr"]
+    cell_ = [
+        "/usr/bin/bwrap",
+        *_NAMESPACES,
+        "--unshare-net",
+        "--ro-bind",
+        "/usr",
+        "/usr",
+    ]
     for name in ("bin", "lib", "lib64", "lib32", "libx32"):
         if os.path.exists(f"/{name}"):
             cell_ += ["--symlink", f"usr/{name}", f"/{name}"]

@@ -18,6 +18,8 @@ from grader.watch import DOZING_SECONDS, Peer, Watch
 # No wait lasts longer than this, even while something still moves.
 PATIENCE_SECONDS = 180.0
 
+RESTING_SECONDS = 0.3
+
 IDLE_WINDOW_SECONDS, IDLE_SHARE, BUSY_SECONDS, IDLE_PATIENCE = 0.4, 0.02, 0.2, 5.0
 
 # Lines of the story that a failure shows, from its start and from its end.
@@ -170,20 +172,24 @@ class Scene:
     def settle(self) -> Finding | None:
         """Move everything on until nothing moves any more and the program sleeps.
 
-        Returns None then, and otherwise why it does not come to rest.
+        Returns None then, and otherwise why it does not come to rest. A program
+        that wakes now and then, for nothing, is taken to be at rest all the same.
         """
         watch = Watch(self.program, self._peers, self.port)
+        moved = time.monotonic()
         while not self.program.ended():
             if self.pump(0.002):
                 watch.moved()
+                moved = time.monotonic()
                 continue
             if watch.asleep() is not None:
                 return None
-            finding = watch.look()
-            if finding and finding.kind in ("spinning", "silent"):
-                return finding
-            if finding and not self.pump(0):
+            if time.monotonic() - moved > RESTING_SECONDS and watch.dozes():
                 return None
+            finding = watch.look()
+            if finding and not self.pump(0):
+                at_rest = finding.kind not in ("spinning", "silent")
+                return None if at_rest else finding
         return self.gone()
 
     def let_pass(self, seconds: float) -> None:
@@ -219,9 +225,7 @@ class Scene:
                 self.program.all_output_read()
                 finding = self.gone()
         errors = self.program.errors.text()
-        return Failure(
-            message, expected, received, finding, self.transcript(), errors
-        )
+        return Failure(message, expected, received, finding, self.transcript(), errors)
 
     def expect_idle(self, when: str) -> None:
         """Expect next to no processor time to be used WHEN nothing happens.

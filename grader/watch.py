@@ -95,6 +95,10 @@ class Watch:
             return None
         return tasks
 
+    def dozes(self) -> bool:
+        """Whether it has slept for the most part since anything moved."""
+        return self._dozed > (time.monotonic() - self._since) / 2
+
     def look(self) -> Finding | None:
         """Look once more: a proof that what is awaited will not come, or None."""
         if self._program.output.count + self._program.errors.count > TOO_MUCH_OUTPUT:

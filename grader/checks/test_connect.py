@@ -40,11 +40,11 @@ def test_it_refuses_what_is_not_a_port(session: Connect) -> None:
         refusing = session(arguments=("127.0.0.1", port), listens=False)
         expect_refusal(refusing, f'the port "{port}"')
     # What a careless conversion makes of these is a port where somebody listens.
-    for wrap in ("{0}a", "{1}", "{2}"):
-        port = free_port()
-        text = wrap.format(port, port + 65536, port - 65536)
-        refusing = session(port=port, arguments=("127.0.0.1", text))
+    number = free_port()
+    for text in (f"{number}a", str(number + 65536), str(number - 65536)):
+        refusing = session(port=number, arguments=("127.0.0.1", text))
         expect_refusal(refusing, f'the port "{text}"')
+        refusing.close()
 
 
 @check("connect/refused")

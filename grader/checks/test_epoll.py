@@ -69,9 +69,7 @@ def _expect_watched(server: Server, fds: list[int], what: str) -> None:
 
 
 @check("epoll/listener")
-def test_epoll_watches_the_listening_socket(
-    server: Server, rng: random.Random
-) -> None:
+def test_epoll_watches_the_listening_socket(server: Server, rng: random.Random) -> None:
     _serve_three(server, rng)
     _expect_watched(server, _socket_descriptors(server)[0], "the listening socket")
 

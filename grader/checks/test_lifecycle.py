@@ -14,7 +14,9 @@ from grader.server import SMALL_WINDOW, Server
 Leave = Callable[[Client], None]
 
 
-def _others_go_on(server: Server, other: Client, rng: random.Random, after: str) -> None:
+def _others_go_on(
+    server: Server, other: Client, rng: random.Random, after: str
+) -> None:
     server.expect_alive(after)
     other.converse(line(rng))
     server.connect("a newcomer").converse(line(rng))

@@ -52,13 +52,13 @@ def graded(
     folder = tmp_path_factory.mktemp("programs")
     with ThreadPoolExecutor(AT_ONCE) as pool:
         wanted = {
-            item.callspec.params["program"]: item.callspec.params["kind"]
+            (item.callspec.params["kind"], *item.callspec.params["program"])
             for item in request.session.items
             if hasattr(item, "callspec") and "program" in item.callspec.params
         }
         yield {
-            (kind, *program): pool.submit(_grade, folder, kind, *program)
-            for program, kind in wanted.items()
+            (kind, stage, name): pool.submit(_grade, folder, kind, stage, name)
+            for kind, stage, name in sorted(wanted)
         }
         pool.shutdown(cancel_futures=True)
 
