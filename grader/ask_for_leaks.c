@@ -7,11 +7,17 @@
 #include <sanitizer/lsan_interface.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 static void look_for_leaks(int number)
 {
+	static const char answer[] = "[looked for leaks]\n";
+
 	(void)number;
 	__lsan_do_recoverable_leak_check();
+	if (write(STDERR_FILENO, answer, sizeof(answer) - 1) < 0)
+		_exit(EXIT_FAILURE); /* nobody would learn of it */
 }
 
 __attribute__((constructor)) static void await_the_question(void)

@@ -169,11 +169,10 @@ class Scene:
         says = f"the program {self.program.ending()}"
         return Finding("gone", says, {"status": self.program.status()})
 
-    def settle(self) -> Finding | None:
-        """Move everything on until nothing moves any more and the program sleeps.
-
-        Returns None then, and otherwise why it does not come to rest. A program
-        that wakes now and then, for nothing, is taken to be at rest all the same.
+    def settle(self) -> bool:
+        """Move everything on until nothing moves any more: whether the program
+        sleeps then. This sets the pace of a story, and judges nothing; so one that
+        wakes or works for nothing is not waited for any longer than this.
         """
         watch = Watch(self.program, self._peers, self.port)
         moved = time.monotonic()
@@ -181,16 +180,13 @@ class Scene:
             if self.pump(0.002):
                 watch.moved()
                 moved = time.monotonic()
-                continue
-            if watch.asleep() is not None:
-                return None
-            if time.monotonic() - moved > RESTING_SECONDS and watch.dozes():
-                return None
-            finding = watch.look()
-            if finding and not self.pump(0):
-                at_rest = finding.kind not in ("spinning", "silent")
-                return None if at_rest else finding
-        return self.gone()
+            elif watch.asleep() is not None:
+                return True
+            elif watch.processor_seconds() > RESTING_SECONDS:
+                return False
+            elif time.monotonic() - moved > RESTING_SECONDS and watch.dozes():
+                return True
+        return False
 
     def let_pass(self, seconds: float) -> None:
         """Move everything on for so long, whatever comes."""

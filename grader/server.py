@@ -186,7 +186,7 @@ class Server(Scene):
         """
         while client.sent < limit and not client.ended:
             client.send(data)
-            if self.settle() or client.queued:
+            if not self.settle() or client.queued:
                 break
         client.forget_queue()
         self.check()

@@ -99,6 +99,10 @@ class Watch:
         """Whether it has slept for the most part since anything moved."""
         return self._dozed > (time.monotonic() - self._since) / 2
 
+    def processor_seconds(self) -> float:
+        """Processor time that it has used since anything moved."""
+        return self._processor_seconds() - self._used
+
     def look(self) -> Finding | None:
         """Look once more: a proof that what is awaited will not come, or None."""
         if self._program.output.count + self._program.errors.count > TOO_MUCH_OUTPUT:
@@ -108,7 +112,7 @@ class Watch:
             finding = self._asleep_in(tasks)
             if finding:
                 return finding
-        used = self._processor_seconds() - self._used
+        used = self.processor_seconds()
         if used > SPINNING_SECONDS:
             says = (
                 f"the program is busy: it has used {used:.1f} s of processor time "

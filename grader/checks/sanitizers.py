@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
+import time
 from collections.abc import Iterator
 
 from grader.failure import Failure, Finding
@@ -18,6 +19,7 @@ _REPORT = re.compile(
     r"^.*(ERROR: (?:Address|Leak)Sanitizer: .*|runtime error: .*)$", re.MULTILINE
 )
 # LeakSanitizer stops the program with ptrace, which some containers forbid.
+_LOOKED, _LOOKING_SECONDS = "[looked for leaks]", 30.0
 _CANNOT_LOOK = "LeakSanitizer has encountered a fatal error"
 
 
@@ -49,4 +51,6 @@ def leak_signal(scene: Scene) -> None:
     wait until it has."""
     scene.note("the grader", "asks for memory that is lost")
     scene.program.signal(signal.SIGRTMAX - 1)
-    scene.settle()
+    end = time.monotonic() + _LOOKING_SECONDS
+    while _LOOKED not in scene.program.errors.text() and time.monotonic() < end:
+        scene.let_pass(0.01)
