@@ -1,0 +1,204 @@
+"""The parts of the harness: streams, words, the cell, and what is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from grader import lesson, procfs, rubric
+from grader.client import around, quote
+from grader.failure import Failure, Finding
+from grader.ladder import parse
+from grader.program import Stream
+from grader.submission import REPOSITORY
+from grader.tests.conftest import run_grader
+
+Submit = Callable[[int, str | bytes | Path], Path]
+
+
+def test_a_stream_keeps_its_ends_and_counts_the_rest() -> None:
+    stream = Stream(keep=4)
+    for data in (b"ab", b"cdef", b"ghijkl"):
+        stream.add(data)
+    assert stream.count == 12
+    assert stream.bytes() == b"abcd\n[4 bytes left out]\nijkl"
+
+
+def test_bytes_are_quoted_as_in_c() -> None:
+    assert quote(b'a"\\\n\0\x1b\xff') == 'a\\"\\\\\\n\\x00\\x1b\\xff'
+
+
+def test_the_caret_stands_under_the_byte() -> None:
+    shown, caret = around(b"0123456789\nabc", 11, 1011).split("\n")
+    assert shown[caret.index("^")] == "a"
+    assert caret.endswith("offset 1011")
+
+
+def test_what_a_student_prints_cannot_command_a_terminal_or_a_log() -> None:
+    assert lesson.printable("\x1b[2J\a\r::error::x\n") == "\\x1b[2J\\x07\\r::error::x\n"
+
+
+def test_a_lesson_has_all_its_parts_in_eighty_columns() -> None:
+    check = rubric.load(3).checks["echo/line"]
+    finding = Finding("lost", "the program sleeps in epoll_wait() " + "and " * 30)
+    failure = Failure("no bytes", "5 bytes", "none", finding, ["x" * 200], "bad\n")
+    text = lesson.write(check, 3, failure)
+    assert max(map(len, text.splitlines())) <= 78
+    for part in (
+        "no bytes", "What was done:", "Expected: 5 bytes", "Got: none",
+        "The kernel shows: the program sleeps in epoll_wait()", "  bad",
+        "Requirement 3.4:", "To think about:", "make grade STAGE=3 ONLY=echo/line",
+    ):  # fmt: skip
+        assert part in text
+
+
+def test_the_milestones_are_read_from_checks_log() -> None:
+    log = "ok 1 - a.c:f:test_f: Passed\r\nnot ok 2 - a.c:g:test_g: it: is wrong\r\n"
+    first, second = parse(log.replace("\r", ""))
+    assert (first.name, first.status, first.message) == ("f", "passed", "")
+    assert (second.name, second.status, second.message) == (
+        "g",
+        "failed",
+        "it: is wrong",
+    )
+
+
+def test_a_sleeping_process_is_seen_in_its_call() -> None:
+    with subprocess.Popen(["/bin/sleep", "60"]) as sleeper:
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            tasks = procfs.tasks(sleeper.pid)
+            if tasks and tasks[0].call and "sleep" in tasks[0].call.name:
+                break
+        sleeper.kill()
+    assert tasks[0].state == "S" and tasks[0].call and tasks[0].call.timed()
+    assert procfs.tasks(sleeper.pid) == []
+
+
+WRONG_FUNCTIONS = """
+#include "tcp_server.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+int parse_port(const char *text) { return atoi(text); }
+int set_nonblocking(int fd) { return fcntl(fd, F_SETFD, O_NONBLOCK); }
+int create_loop(void) { for (;;); }
+int loop_attach(int epoll_fd, int fd, uint32_t events, void *owner)
+{
+    struct epoll_event event = {.events = EPOLLOUT, .data.ptr = owner};
+    (void)events;
+    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+int loop_run(int epoll_fd, int listen_sock_fd)
+{
+    (void)epoll_fd;
+    return *(volatile int *)(long)listen_sock_fd;
+}
+int main(void) { return 0; }
+"""
+
+
+def test_the_milestones_fail_for_wrong_functions_and_missing_ones(
+    submit: Submit,
+) -> None:
+    graded = run_grader("3", "--submission", submit(3, WRONG_FUNCTIONS))
+    said = {m["name"]: m["message"] for m in graded.stage(3)["milestones"]}
+    assert {m["status"] for m in graded.stage(3)["milestones"]} == {"failed"}
+    assert said["parse_port"] == 'parse_port("") returned 0, not -1'
+    assert said["create_server"].startswith("there is no function create_server()")
+    assert "O_NONBLOCK" in said["set_nonblocking"]
+    assert "timeout" in said["create_loop"]
+    assert "reported already" in said["loop_attach"]
+
+
+# A program that says what it can see; it does nothing, wherever it runs.
+LOOKS_AROUND = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+extern char **environ;
+int main(void)
+{
+    static const char *const places[] = {"/etc/passwd", "/home", "/root", "/bin/sh",
+        "/usr/bin/python3", "%s", "/tmp/result.json"};
+    for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+        if (access(places[i], F_OK) == 0)
+            fprintf(stderr, "sees %%s\\n", places[i]);
+    for (char **variable = environ; *variable; variable++)
+        fprintf(stderr, "has %%.6s\\n", *variable);
+    fprintf(stderr, "is %%d\\n", getpid());
+    return 1;
+}
+"""
+
+
+def test_in_its_cell_a_program_sees_nothing_of_the_machine(
+    submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", "secret")
+    folder = submit(1, LOOKS_AROUND % REPOSITORY)
+    graded = run_grader("1", "--submission", folder)
+    if graded.result["isolation"] == "off":
+        pytest.skip("this system does not let us isolate")
+    details = graded.checks(1)["start/listens"]["details"]
+    assert "sees" not in details
+    assert "has GITHUB" not in details
+    assert "  is 2\n" in details
+
+
+@pytest.mark.parametrize(
+    "source", ['#include "/etc/passwd"\n', '__asm__(".incbin \\"/etc/passwd\\"");\n']
+)
+def test_in_its_cell_the_compiler_sees_nothing_of_the_machine(
+    submit: Submit, source: str
+) -> None:
+    graded = run_grader("1", "--submission", submit(1, source + "int main(void){}"))
+    if graded.result["isolation"] == "off":
+        pytest.skip("this system does not let us isolate")
+    assert graded.stage(1)["status"] == "build_failed"
+    assert "root:" not in graded.out
+
+
+def test_a_killed_grader_leaves_nothing_running(submit: Submit) -> None:
+    source = "#include <unistd.h>\nint main(void) { for (;;) sleep(1); }\n"
+    command = ["/usr/bin/python3", "-m", "grader", "grade", "1"]
+    command += ["--submission", str(submit(1, source)), "--isolation", "auto"]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE) as grader:
+        end = time.monotonic() + 60
+        family: list[int] = []
+        while not _runs_the_program(family) and time.monotonic() < end:
+            time.sleep(0.05)
+            family = procfs.tree(grader.pid)
+        assert _runs_the_program(family)
+        grader.send_signal(signal.SIGKILL)
+    end = time.monotonic() + 30
+    while any(map(procfs.tasks, family)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not any(map(procfs.tasks, family))
+
+
+def _runs_the_program(family: list[int]) -> bool:
+    for pid in family:
+        try:
+            if os.readlink(f"/proc/{pid}/exe").endswith(("/tcp_server", "/program")):
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def test_a_full_disk_is_said_in_one_line(tmp_path: Path) -> None:
+    report = tmp_path / "result.json"
+    command = ["/usr/bin/prlimit", "--fsize=10", "/usr/bin/python3", "-m", "grader"]
+    command += ["grade", "1", "--json", str(report)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "cannot write" in done.stderr
+    assert list(tmp_path.iterdir()) == []
