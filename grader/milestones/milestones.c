@@ -1,7 +1,9 @@
 #include "milestones.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,9 +37,11 @@ static bool interrupted(size_t *length)
 {
 	if (most_bytes == 0)
 		return false;
+	errno = 0; /* so that no old EINTR is taken for the cause of a -1 */
 	if (*length > most_bytes)
 		*length = most_bytes;
-	if (++calls % 3 != 2)
+	/* Every fourth: of recv() and send() in turn, both are hit. */
+	if (++calls % 4 != 2)
 		return false;
 	errno = EINTR;
 	return true;
@@ -90,27 +94,44 @@ int listen_somewhere(int *port)
 	return fd;
 }
 
-void connect_pair(int pair[2])
+int connect_to(int port)
 {
 	struct sockaddr_in address = {
 		.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 	};
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (fd < 0 ||
+	    connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		ck_abort_msg("nobody answers on port %d: %s", port,
+			     strerror(errno));
+	return fd;
+}
+
+void connect_pair(int pair[2])
+{
 	int port;
 	int listener = listen_somewhere(&port);
 
-	address.sin_port = htons((uint16_t)port);
-	pair[0] = socket(AF_INET, SOCK_STREAM, 0);
-	if (pair[0] < 0 ||
-	    connect(pair[0], (struct sockaddr *)&address, sizeof(address)) <
-		    0 ||
-	    (pair[1] = accept(listener, NULL, NULL)) < 0)
-		ck_abort_msg("the test itself cannot connect: %s",
+	pair[0] = connect_to(port);
+	pair[1] = accept(listener, NULL, NULL);
+	if (pair[1] < 0)
+		ck_abort_msg("the test itself cannot accept: %s",
 			     strerror(errno));
 	close(listener);
 }
 
-void echo_in_background(int fd)
+int next_descriptor(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	close(fd);
+	return fd;
+}
+
+void answer_in_background(int fd)
 {
 	char buffer[4096];
 	ssize_t count;
@@ -124,20 +145,31 @@ void echo_in_background(int fd)
 		return;
 	}
 	alarm(TIMEOUT_SECONDS);
-	while ((count = __real_recv(fd, buffer, sizeof(buffer), 0)) > 0)
+	while ((count = __real_recv(fd, buffer, sizeof(buffer), 0)) > 0) {
+		for (ssize_t i = 0; i < count; i++)
+			buffer[i] = (char)toupper((unsigned char)buffer[i]);
 		if (__real_send(fd, buffer, (size_t)count, MSG_NOSIGNAL) < 0)
 			break;
+	}
 	_exit(EXIT_SUCCESS);
+}
+
+void send_to(int fd, const char *data, size_t length)
+{
+	if (__real_send(fd, data, length, MSG_NOSIGNAL) != (ssize_t)length)
+		ck_abort_msg("the test cannot send: %s", strerror(errno));
 }
 
 void receive_expected(int fd, const char *expected, size_t length,
 		      const char *what)
 {
+	struct timeval patience = {.tv_sec = TIMEOUT_SECONDS / 2};
 	char *received = calloc(1, length + 1);
 	size_t total = 0;
 	ssize_t count = 1;
 
 	ck_assert_msg(received != NULL, "the test itself has no memory");
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	while (total < length && count > 0) {
 		count = __real_recv(fd, received + total, length - total, 0);
 		total += count > 0 ? (size_t)count : 0;
@@ -149,12 +181,122 @@ void receive_expected(int fd, const char *expected, size_t length,
 	free(received);
 }
 
-/* What the student's functions print would get between the lines of the log. */
-static void silence(void)
+void try_parse_port(int (*parse_port)(const char *text))
 {
+	static const struct {
+		const char *text;
+		int port;
+	} cases[] = {
+		{"8080", 8080}, {"0", 0},      {"65535", 65535},
+		{"", -1},       {"port", -1},  {"80a", -1},
+		{"-1", -1},     {"65536", -1}, {"99999999999999999999", -1},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int port = parse_port(cases[i].text);
+
+		ck_assert_msg(port == cases[i].port,
+			      "parse_port(\"%s\") returned %d, not %d",
+			      cases[i].text, port, cases[i].port);
+	}
+}
+
+/* Has somebody else listen on the port, and create_server() refuse. */
+static void try_taken_port(int (*create_server)(int port))
+{
+	int port, fd, next;
+
+	listen_somewhere(&port);
+	next = next_descriptor();
+	errno = 0;
+	fd = create_server(port);
+	ck_assert_msg(fd == -1,
+		      "create_server(%d) returned %d, not -1, although another "
+		      "socket listens on that port",
+		      port, fd);
+	ck_assert_msg(errno == EADDRINUSE,
+		      "create_server() on a port that is taken left errno at "
+		      "\"%s\", not \"%s\"",
+		      strerror(errno), strerror(EADDRINUSE));
+	ck_assert_msg(next_descriptor() == next,
+		      "create_server() failed and left its socket open");
+}
+
+void try_create_server(int (*create_server)(int port))
+{
+	struct sockaddr_in address = {0};
+	int fd, port, listens = 0, reuses = 0;
+	socklen_t size = sizeof(int), length = sizeof(address);
+
+	close(listen_somewhere(&port)); /* so that port is free */
+	fd = create_server(port);
+	ck_assert_msg(fd >= 0, "create_server(%d) returned %d: %s", port, fd,
+		      strerror(errno));
+	ck_assert_msg(port_of(fd) == port,
+		      "asked for port %d, the socket has port %d", port,
+		      port_of(fd));
+	getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size);
+	ck_assert_msg(listens, "the socket does not listen");
+	getsockname(fd, (struct sockaddr *)&address, &length);
+	ck_assert_msg(address.sin_addr.s_addr == htonl(INADDR_ANY),
+		      "the socket has only the address %s, not all of them",
+		      inet_ntoa(address.sin_addr));
+	getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuses, &size);
+	ck_assert_msg(reuses, "SO_REUSEADDR is not set");
+	try_taken_port(create_server);
+}
+
+void try_send_all(int (*send_all)(int fd, const char *data, size_t length))
+{
+	static const char text[] = "sent in pieces, and not one of them lost";
+	int pair[2], result;
+
+	connect_pair(pair);
+	set_short_counts(7);
+	result = send_all(pair[0], text, sizeof(text));
+	set_short_counts(0);
+	ck_assert_msg(result == 0,
+		      "send_all() returned %d, not 0: %s (here send() takes 7 "
+		      "bytes at a time, and is interrupted now and then)",
+		      result, strerror(errno));
+	shutdown(pair[0], SHUT_WR); /* now nothing can be sent any more */
+	receive_expected(pair[1], text, sizeof(text),
+			 "when send() takes 7 bytes at a time");
+	result = send_all(pair[0], text, sizeof(text));
+	ck_assert_msg(result == -1,
+		      "send_all() on a closed connection returned %d, not -1",
+		      result);
+}
+
+static bool completed;
+
+static void say_completed(void)
+{
+	completed = true;
+}
+
+/* To Check, exit(0) in the student's function would be a test passed. */
+static void refuse_exit(void)
+{
+	if (!completed)
+		_exit(EXIT_FAILURE);
+}
+
+/* Raised by send() itself, so this runs where any function may be called. */
+static void on_sigpipe(int number)
+{
+	(void)number;
+	ck_abort_msg("to send on a closed connection raised SIGPIPE");
+}
+
+static void prepare(void)
+{
+	/* What the student's functions print must not get into the log. */
 	if (!freopen("/dev/null", "w", stdout) ||
 	    !freopen("/dev/null", "w", stderr))
-		exit(EXIT_FAILURE);
+		ck_abort_msg("the test itself cannot open /dev/null");
+	signal(SIGPIPE, on_sigpipe);
+	atexit(refuse_exit);
 }
 
 int run_milestones(const struct milestone milestones[], size_t count,
@@ -167,7 +309,7 @@ int run_milestones(const struct milestone milestones[], size_t count,
 		TCase *tcase = tcase_create(milestones[i].name);
 
 		tcase_set_timeout(tcase, TIMEOUT_SECONDS);
-		tcase_add_checked_fixture(tcase, silence, NULL);
+		tcase_add_checked_fixture(tcase, prepare, say_completed);
 		tcase_add_test(tcase, milestones[i].test);
 		suite_add_tcase(suite, tcase);
 	}

@@ -15,7 +15,8 @@ struct milestone {
 #define NEED(function)                                                         \
 	do {                                                                   \
 		if (!(function))                                               \
-			ck_abort_msg("there is no function " #function "()");  \
+			ck_abort_msg("there is no function " #function         \
+				     "() (or it is static)");                  \
 	} while (0)
 
 /*
@@ -31,16 +32,31 @@ void connect_pair(int pair[2]);
 /* A socket of the test's own that listens on a free port of 127.0.0.1. */
 int listen_somewhere(int *port);
 
+/* A client's connection to PORT of 127.0.0.1. */
+int connect_to(int port);
+
 /* The port that FD is bound to. */
 int port_of(int fd);
 
-/* Starts a process that sends back all that it receives from FD, until the end;
- * the caller's copy of FD is closed. */
-void echo_in_background(int fd);
+/* The number that the next descriptor will get: the same before and after
+ * means that nothing was left open. */
+int next_descriptor(void);
 
-/* Receives LENGTH bytes from FD, or fails the test saying what they were. */
+/* Starts a process that answers in capitals what it receives from FD, until the
+ * end; the caller's copy of FD is closed. */
+void answer_in_background(int fd);
+
+/* Sends LENGTH bytes of DATA to FD, for the test. */
+void send_to(int fd, const char *data, size_t length);
+
+/* Receives LENGTH bytes from FD, or fails the test saying what was wrong. */
 void receive_expected(int fd, const char *expected, size_t length,
 		      const char *what);
+
+/* What stages have in common: tries the function, as the test of its name. */
+void try_parse_port(int (*parse_port)(const char *text));
+void try_create_server(int (*create_server)(int port));
+void try_send_all(int (*send_all)(int fd, const char *data, size_t length));
 
 /* Runs COUNT milestones, each in a process of its own, and writes what they
  * said into the file LOG in the Test Anything Protocol: an exit status. */

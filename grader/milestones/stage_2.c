@@ -3,7 +3,6 @@
 #include "tcp_client.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,47 +16,45 @@
 START_TEST(test_parse_port)
 {
 	NEED(parse_port);
-	ck_assert_msg(parse_port("8080") == 8080,
-		      "parse_port(\"8080\") returned %d", parse_port("8080"));
-	ck_assert_msg(parse_port("80a") == -1 && parse_port("65536") == -1,
-		      "\"80a\" and \"65536\" are no ports");
+	try_parse_port(parse_port);
 }
 END_TEST
 
+/* connect_to_server() must refuse this, and leave nothing open. */
+static void expect_no_connection(const char *host, int port, const char *why)
+{
+	int next = next_descriptor();
+	int fd = connect_to_server(host, port);
+
+	ck_assert_msg(fd == -1,
+		      "connect_to_server(\"%s\", %d) returned %d, not -1, "
+		      "although %s",
+		      host, port, fd, why);
+	ck_assert_msg(next_descriptor() == next,
+		      "connect_to_server() failed and left its socket open");
+}
+
 START_TEST(test_connect_to_server)
 {
-	int port, fd, accepted;
+	int port, fd;
 	int listener = listen_somewhere(&port);
 
 	NEED(connect_to_server);
 	fd = connect_to_server("127.0.0.1", port);
-	ck_assert_msg(fd >= 0, "connect_to_server() returned %d: %s", fd,
-		      strerror(errno));
-	accepted = accept(listener, NULL, NULL);
-	ck_assert_msg(send(accepted, "x", 1, 0) == 1, "the test cannot send");
+	ck_assert_msg(fd >= 0,
+		      "connect_to_server(\"127.0.0.1\", %d) returned %d: %s",
+		      port, fd, strerror(errno));
+	send_to(accept(listener, NULL, NULL), "x", 1);
 	receive_expected(fd, "x", 1, "over the connection");
-	close(listener);
-	ck_assert_msg(connect_to_server("127.0.0.1", port) == -1,
-		      "with nobody listening it did not return -1");
-	ck_assert_msg(connect_to_server("not an address", port) == -1,
-		      "\"not an address\" is none, but it did not return -1");
+	expect_no_connection("127.0.0.2", port, "nobody listens there");
+	expect_no_connection("not an address", port, "that is no address");
 }
 END_TEST
 
 START_TEST(test_send_all)
 {
-	static const char text[] = "sent in pieces, and not one of them lost";
-	int pair[2], result;
-
 	NEED(send_all);
-	connect_pair(pair);
-	set_short_counts(7);
-	result = send_all(pair[0], text, sizeof(text));
-	set_short_counts(0);
-	ck_assert_msg(result == 0, "send_all() returned %d", result);
-	shutdown(pair[0], SHUT_WR);
-	receive_expected(pair[1], text, sizeof(text),
-			 "when send() takes 7 bytes at a time");
+	try_send_all(send_all);
 }
 END_TEST
 
@@ -69,46 +66,64 @@ START_TEST(test_recv_all)
 
 	NEED(recv_all);
 	connect_pair(pair);
-	ck_assert_msg(send(pair[1], text, sizeof(text), 0) == sizeof(text),
-		      "the test itself cannot send");
+	send_to(pair[1], text, sizeof(text));
+	send_to(pair[1], "and more", 8);
 	set_short_counts(7);
 	result = recv_all(pair[0], data, sizeof(data));
 	set_short_counts(0);
-	ck_assert_msg(result == 0, "recv_all() returned %d", result);
+	ck_assert_msg(result == 0,
+		      "recv_all() returned %d, not 0: %s (here recv() gives 7 "
+		      "bytes at a time, and is interrupted now and then)",
+		      result, strerror(errno));
 	ck_assert_msg(memcmp(data, text, sizeof(text)) == 0,
-		      "the pieces are not put together as they came");
-	ck_assert_msg(send(pair[1], text, 10, 0) == 10,
-		      "the test itself cannot send");
+		      "recv_all() did not put the pieces together as they "
+		      "came, when recv() gave 7 bytes at a time");
+	receive_expected(pair[0], "and more", 8,
+			 "after what recv_all() was asked for");
+	send_to(pair[1], text, 10);
 	close(pair[1]);
-	ck_assert_msg(recv_all(pair[0], data, sizeof(data)) == -1,
-		      "the server left after 10 of %zu bytes, and it did not "
-		      "return -1",
-		      sizeof(data));
+	errno = 0;
+	result = recv_all(pair[0], data, sizeof(data));
+	ck_assert_msg(result == -1 && errno == ECONNRESET,
+		      "the server left after 10 of %zu bytes, and recv_all() "
+		      "returned %d with errno at \"%s\", not -1 with \"%s\"",
+		      sizeof(data), result, strerror(errno),
+		      strerror(ECONNRESET));
 }
 END_TEST
 
 START_TEST(test_echo_lines)
 {
-	static const char text[] = "one\n\ntwo\0three\nlast, no newline";
-	size_t length = sizeof(text) - 1;
+	static char typed[] = "one\n\ntwo\0three\nlast, no newline";
+	static const char answer[] = "ONE\n\nTWO\0THREE\nLAST, NO NEWLINE";
+	size_t length = sizeof(typed) - 1;
 	char *printed = NULL;
 	size_t size = 0;
 	int pair[2], result;
-	FILE *input = fmemopen((void *)text, length, "r");
+	FILE *input = fmemopen(typed, length, "r");
 	FILE *output = open_memstream(&printed, &size);
 
 	NEED(echo_lines);
 	ck_assert_msg(input && output, "the test itself cannot open memory");
 	connect_pair(pair);
-	echo_in_background(pair[1]);
+	answer_in_background(pair[1]);
 	result = echo_lines(pair[0], input, output);
-	fclose(output);
 	ck_assert_msg(result == 0, "echo_lines() returned %d: %s", result,
 		      strerror(errno));
-	ck_assert_msg(size == length && memcmp(printed, text, length) == 0,
-		      "of %zu bytes typed, %zu were printed, or others", length,
-		      size);
-	free(printed);
+	fflush(output);
+	ck_assert_msg(size == length,
+		      "of the server's %zu bytes, %zu were written to OUTPUT",
+		      length, size);
+	ck_assert_msg(memcmp(printed, answer, length) == 0,
+		      "what was written to OUTPUT is not what the server sent "
+		      "(this one answers in capitals)");
+	connect_pair(pair);
+	close(pair[1]);
+	rewind(input);
+	result = echo_lines(pair[0], input, output);
+	ck_assert_msg(result == -1,
+		      "the server left, and echo_lines() returned %d, not -1",
+		      result);
 }
 END_TEST
 

@@ -2,7 +2,6 @@
 #include "milestones.h"
 #include "tcp_server.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -22,47 +21,34 @@
 START_TEST(test_parse_port)
 {
 	NEED(parse_port);
-	ck_assert_msg(parse_port("8080") == 8080,
-		      "parse_port(\"8080\") returned %d", parse_port("8080"));
-	ck_assert_msg(parse_port("80a") == -1 && parse_port("65536") == -1,
-		      "\"80a\" and \"65536\" are no ports");
+	try_parse_port(parse_port);
 }
 END_TEST
 
 START_TEST(test_create_server)
 {
-	int fd, port, reuses = 0;
-	int probe = listen_somewhere(&port);
-	socklen_t size = sizeof(reuses);
-
 	NEED(create_server);
-	close(probe);
-	fd = create_server(port);
-	ck_assert_msg(fd >= 0, "create_server(%d) returned %d: %s", port, fd,
-		      strerror(errno));
-	ck_assert_msg(port_of(fd) == port,
-		      "asked for port %d, the socket has port %d", port,
-		      port_of(fd));
-	getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuses, &size);
-	ck_assert_msg(reuses, "SO_REUSEADDR is not set");
+	try_create_server(create_server);
 }
 END_TEST
 
 START_TEST(test_raise_descriptor_limit)
 {
 	struct rlimit limit;
+	rlim_t hard;
 
 	NEED(raise_descriptor_limit);
 	getrlimit(RLIMIT_NOFILE, &limit);
+	hard = limit.rlim_max;
 	limit.rlim_cur = 32;
 	setrlimit(RLIMIT_NOFILE, &limit);
 	ck_assert_msg(raise_descriptor_limit() == 0,
 		      "raise_descriptor_limit() failed: %s", strerror(errno));
 	getrlimit(RLIMIT_NOFILE, &limit);
-	ck_assert_msg(limit.rlim_cur == limit.rlim_max,
-		      "the soft limit is %llu, the hard one %llu",
+	ck_assert_msg(limit.rlim_cur == hard,
+		      "the soft limit is %llu now, and the hard one was %llu",
 		      (unsigned long long)limit.rlim_cur,
-		      (unsigned long long)limit.rlim_max);
+		      (unsigned long long)hard);
 }
 END_TEST
 
@@ -80,8 +66,9 @@ START_TEST(test_set_nonblocking)
 		      "O_NONBLOCK is not among the file's status flags");
 	ck_assert_msg(recv(pair[0], &byte, 1, 0) == -1 && errno == EAGAIN,
 		      "recv() with nothing to receive does not say EAGAIN");
-	ck_assert_msg(set_nonblocking(-1) == -1,
-		      "set_nonblocking() of a bad descriptor is not -1");
+	ck_assert_msg(
+		set_nonblocking(-1) == -1,
+		"set_nonblocking() of a bad descriptor did not return -1");
 }
 END_TEST
 
@@ -99,26 +86,40 @@ START_TEST(test_create_loop)
 }
 END_TEST
 
+/* Attaches FD for EVENTS with itself as its owner. */
+static void attach(int epoll_fd, int *fd, uint32_t events)
+{
+	ck_assert_msg(loop_attach(epoll_fd, *fd, events, fd) == 0,
+		      "loop_attach() failed: %s", strerror(errno));
+}
+
 START_TEST(test_loop_attach)
 {
 	struct epoll_event event = {0};
-	int pair[2], owner;
+	int pair[2];
 	int epoll_fd = epoll_create1(0);
 
 	NEED(loop_attach);
 	connect_pair(pair);
-	ck_assert_msg(loop_attach(epoll_fd, pair[0], EPOLLIN, &owner) == 0,
-		      "loop_attach() failed: %s", strerror(errno));
+	attach(epoll_fd, &pair[0], EPOLLIN);
 	ck_assert_msg(epoll_wait(epoll_fd, &event, 1, 0) == 0,
 		      "watched for EPOLLIN and with nothing to read, it is "
 		      "reported already");
-	ck_assert_msg(send(pair[1], "x", 1, 0) == 1, "the test cannot send");
+	send_to(pair[1], "x", 1);
 	ck_assert_msg(epoll_wait(epoll_fd, &event, 1, 1000) == 1,
 		      "a byte has come, and epoll_wait() does not report it");
-	ck_assert_msg(event.data.ptr == &owner,
+	ck_assert_msg(event.data.ptr == &pair[0],
 		      "the event does not hand back OWNER in data.ptr");
-	ck_assert_msg(loop_attach(epoll_fd, -1, EPOLLIN, &owner) == -1,
-		      "loop_attach() of a bad descriptor is not -1");
+	ck_assert_msg(epoll_wait(epoll_fd, &event, 1, 0) == 1,
+		      "with the byte still unread, the next epoll_wait() does "
+		      "not report it (EVENTS said EPOLLIN and nothing else)");
+	receive_expected(pair[0], "x", 1, "to the socket that is watched");
+	attach(epoll_fd, &pair[1], EPOLLOUT);
+	ck_assert_msg(epoll_wait(epoll_fd, &event, 1, 1000) == 1,
+		      "watched for EPOLLOUT and with room to send, it is not "
+		      "reported");
+	ck_assert_msg(loop_attach(epoll_fd, -1, EPOLLIN, NULL) == -1,
+		      "loop_attach() of a bad descriptor did not return -1");
 }
 END_TEST
 
@@ -129,10 +130,13 @@ static int serve_in_background(void)
 	int port;
 	int listener = listen_somewhere(&port);
 	int epoll_fd = epoll_create1(0);
+	pid_t pid;
 
 	fcntl(listener, F_SETFL, O_NONBLOCK);
-	if (fork() == 0) {
-		alarm(3);
+	pid = fork();
+	ck_assert_msg(pid >= 0, "the test itself cannot fork");
+	if (pid == 0) {
+		alarm(4);
 		loop_run(epoll_fd, listener);
 		_exit(1);
 	}
@@ -141,30 +145,29 @@ static int serve_in_background(void)
 	return port;
 }
 
+/* Sends a line to loop_run() and expects it back. */
+static void converse(int client, const char *what)
+{
+	send_to(client, "hello\n", 6);
+	receive_expected(client, "hello\n", 6, what);
+}
+
 START_TEST(test_loop_run)
 {
-	struct sockaddr_in address = {
-		.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	struct timeval second = {.tv_sec = 2};
-	int clients[2];
+	char byte;
+	int port, first, second;
 
 	NEED(loop_run);
-	address.sin_port = htons((uint16_t)serve_in_background());
-	for (int i = 0; i < 2; i++) {
-		clients[i] = socket(AF_INET, SOCK_STREAM, 0);
-		setsockopt(clients[i], SOL_SOCKET, SO_RCVTIMEO, &second,
-			   sizeof(second));
-		ck_assert_msg(connect(clients[i], (struct sockaddr *)&address,
-				      sizeof(address)) == 0,
-			      "client %d cannot connect: %s", i + 1,
-			      strerror(errno));
-	}
-	ck_assert_msg(send(clients[1], "hello", 5, MSG_NOSIGNAL) == 5,
-		      "the test itself cannot send");
-	receive_expected(clients[1], "hello", 5,
-			 "to the second client, while the first is silent");
+	port = serve_in_background();
+	first = connect_to(port);
+	second = connect_to(port);
+	converse(second, "to the second client, while the first is silent");
+	converse(second, "to the second client, which speaks again");
+	shutdown(second, SHUT_WR);
+	ck_assert_msg(recv(second, &byte, 1, 0) == 0,
+		      "a client has closed its side, and the server does not "
+		      "close the connection");
+	converse(first, "to the first client, after the second has left");
 }
 END_TEST
 

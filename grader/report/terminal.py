@@ -74,11 +74,8 @@ class Terminal:
         self._tried += 1
         points = f"{check.points}/{check.max_points}"
         room = self._width - len(points) - 11
-        title = check.title
-        if check.status == "skipped":
-            title += f" (needs {check.blocked_by})"
-        if len(title) > room:
-            title = title[: room - 1] + "…"
+        needs = f" (needs {check.blocked_by})" if check.blocked_by else ""
+        title = _cut(check.title, room - len(needs)) + needs
         text = f"{check.requirement:>5}  {title:<{room}} {points}"
         self._line(f"  {self._mark(check.status)}{text}")
 
@@ -137,6 +134,10 @@ class Terminal:
 
 
 _ASCII = str.maketrans({"✓": "+", "✗": "x", "–": "-", "…": "~", "—": "-"})
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _wrapped(text: str, width: int) -> list[str]:

@@ -16,15 +16,16 @@
 
 int parse_port(const char *text)
 {
-	/* Yours to write: strtol(3), and what it says about where it stopped.
-	 */
+	/* Yours to write: strtol(3), and mind where it stopped. */
 	(void)text;
 	return -1;
 }
 
 int create_server(int port)
 {
-	/* Yours to write: socket(2), setsockopt(2), bind(2), listen(2), ip(7).
+	/*
+	 * Yours to write: socket(2), setsockopt(2), bind(2), listen(2); ip(7)
+	 * has the address, socket(7) the options.
 	 */
 	(void)port;
 	errno = ENOSYS;

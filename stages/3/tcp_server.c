@@ -40,7 +40,7 @@ int raise_descriptor_limit(void)
 
 int set_nonblocking(int fd)
 {
-	/* Yours to write: fcntl(2), F_GETFL and F_SETFL. */
+	/* Yours to write: fcntl(2), file status flags. */
 	(void)fd;
 	errno = ENOSYS;
 	return -1;
@@ -55,7 +55,7 @@ int create_loop(void)
 
 int loop_attach(int epoll_fd, int fd, uint32_t events, void *owner)
 {
-	/* Yours to write: epoll_ctl(2), EPOLL_CTL_ADD. */
+	/* Yours to write: epoll_ctl(2). */
 	(void)epoll_fd;
 	(void)fd;
 	(void)events;
@@ -87,11 +87,11 @@ int loop_run(int epoll_fd, int listen_sock_fd)
 int main(int argc, char *argv[])
 {
 	int port = argc > 1 ? parse_port(argv[1]) : DEFAULT_PORT;
-	int listen_sock_fd = create_server(port);
 	int epoll_fd = create_loop();
+	int listen_sock_fd = create_server(port);
 
 	if (listen_sock_fd < 0) {
-		fprintf(stderr, "create_server() is still to be written: %s\n",
+		fprintf(stderr, "create_server() failed: %s\n",
 			strerror(errno));
 		return EXIT_FAILURE;
 	}

@@ -1,4 +1,5 @@
-/* Mistake: its [INFO] line goes to standard output, among the server's bytes.
+/*
+ * Mistake: its [INFO] line goes to standard output, among the server's bytes.
  */
 #include "tcp_client.h"
 

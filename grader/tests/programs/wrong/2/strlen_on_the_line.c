@@ -1,4 +1,5 @@
-/* Mistake: it asks strlen() how long the line is, which ends at the first NUL.
+/*
+ * Mistake: it asks strlen() how long the line is, which ends at the first NUL.
  */
 #include "tcp_client.h"
 

@@ -1,6 +1,6 @@
 /*
- * Mistake: the listening socket is not in the loop: fifty times a second it
- * looks whether somebody has come.
+ * Mistake: the listening socket is not in the loop: two hundred and fifty times
+ * a second it looks whether somebody has come.
  */
 #define _GNU_SOURCE /* accept4 */
 #include "tcp_server.h"
@@ -147,7 +147,7 @@ int main(int argc, char *argv[])
 	printf("[INFO] Server listening on port %d\n", port);
 
 	for (;;) {
-		int count = epoll_wait(epoll_fd, events, MAX_EVENTS, 20);
+		int count = epoll_wait(epoll_fd, events, MAX_EVENTS, 4);
 
 		if (count < 0 && errno != EINTR) {
 			perror("[ERROR] epoll_wait");

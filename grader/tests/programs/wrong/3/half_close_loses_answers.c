@@ -1,4 +1,5 @@
-/* Mistake: EPOLLRDHUP closes the connection before what came with it is read.
+/*
+ * Mistake: EPOLLRDHUP closes the connection before what came with it is read.
  */
 #define _GNU_SOURCE /* accept4 */
 #include "tcp_server.h"

@@ -1,4 +1,5 @@
-/* Mistake: it frees what it knows about a client, but not the client's buffer.
+/*
+ * Mistake: it frees what it knows about a client, but not the client's buffer.
  */
 #define _GNU_SOURCE /* accept4 */
 #include <errno.h>

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define RING 65536
+#define RING (2 << 20)
 
 struct peer {
 	int fd;

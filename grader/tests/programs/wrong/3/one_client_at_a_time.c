@@ -1,4 +1,5 @@
-/* Mistake: stage 1 in a loop: the second client waits for the first to leave.
+/*
+ * Mistake: stage 1 in a loop: the second client waits for the first to leave.
  */
 #include "tcp_server.h"
 

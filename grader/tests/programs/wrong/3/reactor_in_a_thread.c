@@ -1,4 +1,5 @@
-/* Mistake: main() starts a second thread for the loop, and only waits for it.
+/*
+ * Mistake: main() starts a second thread for the loop, and only waits for it.
  */
 #include <err.h>
 #include <errno.h>

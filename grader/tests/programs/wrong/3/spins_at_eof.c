@@ -1,4 +1,5 @@
-/* Mistake: it takes the 0 of recv() for `nothing there yet`, and never closes.
+/*
+ * Mistake: it takes the 0 of recv() for `nothing there yet`, and never closes.
  */
 #define _GNU_SOURCE /* accept4 */
 #include <errno.h>
