@@ -40,7 +40,8 @@ test: | $(PYTHON) ## test the grader itself; to choose: PYTEST_ARGS="-k setup"
 $(PYTHON):
 	@echo "no $@ here: run 'make setup' first" >&2; exit 2
 
-C_FILES = $(wildcard stages/*/*.[ch] solutions/*/*.[ch] grader/milestones/*.[ch])
+C_FILES = $(wildcard stages/*/*.[ch] solutions/*/*.[ch] grader/*.c \
+	grader/milestones/*.[ch])
 C_FLAGS := -std=gnu17 -Wall -Wextra -Werror
 C_STRICT := $(C_FLAGS) -Wshadow -Wconversion -Wstrict-prototypes -O2 -fanalyzer
 LINTERS := clang-format clang-tidy black flake8 mypy shellcheck yamllint
@@ -60,6 +61,7 @@ lint: linters lint-1 lint-2 lint-3 ## look for faults in C, Python, shell and YA
 lint-%:
 	gcc $(C_FLAGS) -S -o /dev/null stages/$*/*.c
 	gcc $(C_STRICT) -I stages/$* -S -o /dev/null solutions/$*/*.c
+	gcc $(C_FLAGS) -I stages/$* -S -o /dev/null grader/milestones/stage_$*.c
 	clang-tidy --quiet solutions/$*/*.c -- -std=gnu17 -I stages/$* 2>/dev/null
 
 linters:
