@@ -20,6 +20,7 @@ from grader.procfs import Call, Socket, Task
 from grader.program import TOO_MUCH_OUTPUT, Program
 
 SAMPLES, STABLE_SECONDS = 3, 0.045
+_PAUSE_SECONDS = 0.01
 
 # Sleeping with a time-out is no proof by itself: a server may wake ten times a
 # second and be right. Whoever sleeps as long as this without serving is not.
@@ -69,19 +70,28 @@ class Watch:
     def moved(self) -> None:
         """Something was sent or received: begin to look anew."""
         self._since = self._last = time.monotonic()
+        self._next = self._since + _PAUSE_SECONDS
         self._dozed = 0.0
-        self._used = self._processor_seconds()
+        self._used_before: float | None = None
+        self._used = 0.0
         self._same: list[tuple[float, list[Task]]] = []
-
-    def _processor_seconds(self) -> float:
-        pid = self._program.pid
-        return procfs.processor_seconds(pid) if pid else 0.0
 
     def asleep(self) -> list[Task] | None:
         """Look once more. All threads, if they have slept unmoved in the same
         calls for three looks; else None."""
         now = time.monotonic()
-        tasks = procfs.tasks(self._program.pid) if self._program.pid else []
+        if now < self._next:
+            return None
+        pid = self._program.pid
+        tasks = procfs.tasks(pid) if pid else []
+        used = procfs.processor_seconds(pid) if pid else 0.0
+        if self._used_before is None:
+            self._used_before = used
+        self._used = used - self._used_before
+        # A thousand threads take long to look at: leave them time to do something.
+        self._next = time.monotonic() + max(
+            _PAUSE_SECONDS, 4 * (time.monotonic() - now)
+        )
         if all(task.state == "S" for task in tasks):
             self._dozed += now - self._last
         self._last = now
@@ -101,7 +111,7 @@ class Watch:
 
     def processor_seconds(self) -> float:
         """Processor time that it has used since anything moved."""
-        return self._processor_seconds() - self._used
+        return self._used
 
     def look(self) -> Finding | None:
         """Look once more: a proof that what is awaited will not come, or None."""
@@ -112,7 +122,7 @@ class Watch:
             finding = self._asleep_in(tasks)
             if finding:
                 return finding
-        used = self.processor_seconds()
+        used = self._used
         if used > SPINNING_SECONDS:
             says = (
                 f"the program is busy: it has used {used:.1f} s of processor time "
