@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -118,11 +119,17 @@ def _grade(options: argparse.Namespace) -> int:
     return 0 if result.score == result.max_score else 1
 
 
+def _interrupted(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line (ARGUMENTS, default sys.argv) asks: exit status."""
     options = _parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupted)
     try:
         return _grade(options)
     except CannotGrade as reason:

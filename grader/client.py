@@ -156,12 +156,11 @@ class Connection:
             self.scene.note(self.name, "closes")
             self._close()
 
-    def send_and_close_at_once(self, data: bytes) -> None:
-        """Send DATA and close so that both travel together (tcp(7), TCP_CORK)."""
+    def hold_back(self) -> None:
+        """Have the kernel keep what is sent, so that it travels together with the
+        end that follows (tcp(7), TCP_CORK)."""
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
-        self.send(data)
-        self.close()
 
     def reset(self) -> None:
         """Break off: the kernel sends RST in place of FIN (socket(7), SO_LINGER)."""

@@ -179,6 +179,7 @@ class _Run:
         self.keep = keep
         self.results = {check.id: check for check in stage.checks}
         self.done: set[str] = set()
+        self.broken_by: BaseException | None = None
         self._now = ""
 
     def _check(self, item: pytest.Item) -> Check:
@@ -226,6 +227,13 @@ class _Run:
             result.status = "passed"
         result.points = result.max_points if result.status == "passed" else 0
 
+    def pytest_internalerror(
+        self, excinfo: pytest.ExceptionInfo[BaseException]
+    ) -> bool:
+        """Something broke between two tests (a full disk): it is for us to tell."""
+        self.broken_by = excinfo.value
+        return True
+
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """A test is done with."""
         self.done.add(self._now)
@@ -254,6 +262,8 @@ def _run_pytest(run: _Run) -> None:
     ]  # fmt: skip
     with _our_own_pytest():
         status = pytest.main(arguments, plugins=[run, _BenchPlugin(run.bench)])
+    if run.broken_by:
+        raise run.broken_by
     if status == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     for id, result in run.results.items():

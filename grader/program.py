@@ -23,6 +23,9 @@ TOO_MUCH_OUTPUT = 64 << 20
 # What a program may open, softly and at most, unless a check says otherwise.
 DESCRIPTORS = (1024, 4096)
 
+# What becomes the program by exec, one after the other.
+_LAUNCHERS = ("/env", "/prlimit", "/setpriv", "/bwrap")
+
 
 class Stream:
     """What a program wrote: the first and the last bytes kept, all counted."""
@@ -90,7 +93,8 @@ class Program:
             argv = [name, *arguments]
             command = sandbox.cell(str(path), argv, (), environment, their_status)
         else:
-            command = [str(path), *arguments]
+            command = ["/usr/bin/setpriv", "--pdeathsig", "KILL", "--", str(path)]
+            command += arguments
         limits = f"--nofile={descriptors[0]}:{descriptors[1]}"
         # A caller's ignored signals would be inherited (SIGPIPE in some CI's).
         clean = ["/usr/bin/env", "-i", "--default-signal"]
@@ -124,7 +128,7 @@ class Program:
                 pid = self._child_of_init()
             with contextlib.suppress(OSError):
                 exe = os.readlink(f"/proc/{pid}/exe") if pid else ""
-                if exe and not exe.endswith(("/env", "/prlimit", "/bwrap")):
+                if exe and not exe.endswith(_LAUNCHERS):
                     return pid
             if self.ended():
                 return None

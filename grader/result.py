@@ -6,6 +6,7 @@ happens what was known until then is there. Schema: echolab/result/v1.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -120,8 +121,9 @@ def write(path: Path, text: str) -> None:
                 file.write(text)
             os.chmod(name, 0o644)
             os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
+        except BaseException:  # an interrupt, too, which may come after the last step
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
             raise
     except OSError as error:
         raise CannotGrade(f"cannot write {path}: {error.strerror}") from None

@@ -72,7 +72,9 @@ def test_a_client_that_vanishes_does_not_kill_it(
         else:
             # Bytes and end arrive together: the server's first answer is refused
             # while it still has bytes to send a second one for.
-            client.send_and_close_at_once(readable(rng, 30_000))
+            client.hold_back()
+            client.send(readable(rng, 30_000))
+            client.close()
         server.expect_exit(client, "when its client has vanished")
         if (server.program.status() or 0) < 0:
             raise server.failure(

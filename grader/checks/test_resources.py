@@ -93,6 +93,7 @@ def test_it_lives_through_running_out_of_descriptors(
 def test_it_uses_memory_rightly(start: Start, rng: random.Random) -> None:
     server = start(sanitized=True)
     with expect_no_report(server):
+        before = server.connection_descriptors()
         other = server.connect("the other one")
         other.converse(EVERY_BYTE)
         other.converse(readable(rng, 2 * MIB))
@@ -114,5 +115,7 @@ def test_it_uses_memory_rightly(start: Start, rng: random.Random) -> None:
         server.flood(vanishing, readable(rng, MIB), 16 * MIB)
         vanishing.close()
         other.converse(line(rng))
-        server.settle()
+        other.close()
+        everyone = [*crowd, deaf, vanishing, other]
+        server.expect_descriptors(before, everyone, "have left")
         leak_signal(server)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import socket
 from collections.abc import Callable
 
 from grader import procfs
 from grader.checks import check
 from grader.failure import CannotGrade
-from grader.payload import line
 from grader.server import Server, expect_refusal
 
 Start = Callable[..., Server]
@@ -58,15 +56,14 @@ def test_it_says_so_when_the_port_is_taken(launch: Start) -> None:
 
 
 @check("start/restart")
-def test_it_can_be_started_again_at_once(start: Start, rng: random.Random) -> None:
+def test_it_can_be_started_again_at_once(start: Start) -> None:
     first = start()
     client = first.connect("a client")
-    client.converse(line(rng))
+    first.expect_accepted()
     # The server ends first, and so the port's old connection is the one that the
     # kernel keeps: in FIN_WAIT2 now, in TIME_WAIT when the client has closed too.
     client.may_be_cut = True
     first.program.stop()
     first.let_pass(0.01)
     client.close()
-    again = start(port=first.port)
-    again.connect("a client of the new server").converse(line(rng))
+    start(port=first.port)

@@ -166,10 +166,11 @@ def test_in_its_cell_the_compiler_sees_nothing_of_the_machine(
     assert "root:" not in graded.out
 
 
-def test_a_killed_grader_leaves_nothing_running(submit: Submit) -> None:
+@pytest.mark.parametrize("isolation", ["auto", "off"])
+def test_a_killed_grader_leaves_nothing_running(submit: Submit, isolation: str) -> None:
     source = "#include <unistd.h>\nint main(void) { for (;;) sleep(1); }\n"
     command = ["/usr/bin/python3", "-m", "grader", "grade", "1"]
-    command += ["--submission", str(submit(1, source)), "--isolation", "auto"]
+    command += ["--submission", str(submit(1, source)), "--isolation", isolation]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE) as grader:
         end = time.monotonic() + 60
         family: list[int] = []

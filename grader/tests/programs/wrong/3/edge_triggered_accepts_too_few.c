@@ -1,5 +1,5 @@
 /*
- * Mistake: edge-triggered, but it accepts no more than two clients for each
+ * Mistake: edge-triggered, but it accepts no more than eight clients for each
  * event on the listening socket.
  */
 #include <err.h>
@@ -133,8 +133,8 @@ int main(int argc, char *argv[])
 			Client *c = got[i].data.ptr;
 
 			if (c == NULL) {
-				on_listener();
-				on_listener();
+				for (int k = 0; k < 8; k++)
+					on_listener();
 			} else if (!on_client(c)) {
 				close(c->sock);
 				free(c);

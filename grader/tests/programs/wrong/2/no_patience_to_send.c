@@ -1,0 +1,94 @@
+/*
+ * Mistake: its send buffer is small, its send() does not wait, and when there
+ * is no room in it at the moment, that is an error.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define MAX_LINE 65536
+
+static char line[MAX_LINE], answer[MAX_LINE];
+
+/* The next line's length, 0 at the end of input. */
+static size_t read_line(void)
+{
+	size_t n = 0;
+	int c;
+
+	while (n < MAX_LINE && (c = getchar()) != EOF) {
+		line[n++] = (char)c;
+		if (c == '\n')
+			break;
+	}
+	return n;
+}
+
+static void fail(const char *what)
+{
+	fprintf(stderr, "[ERROR] %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static int open_connection(const char *host, int port)
+{
+	struct sockaddr_in to;
+	int sock = socket(AF_INET, SOCK_STREAM, 0);
+	int room = 36 << 10; /* a line fits, but for much overhead */
+
+	memset(&to, 0, sizeof(to));
+	to.sin_family = AF_INET;
+	to.sin_port = htons(port);
+	setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	if (!inet_aton(host, &to.sin_addr))
+		fail(host);
+	if (sock < 0 || connect(sock, (struct sockaddr *)&to, sizeof(to)) < 0)
+		fail("connect");
+	return sock;
+}
+
+int main(int argc, char **argv)
+{
+	const char *host = argc > 1 ? argv[1] : "127.0.0.1";
+	long port = 8080;
+	char *end = "";
+	size_t length, done;
+	ssize_t n;
+	int sock;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (argc > 2) {
+		errno = EINVAL;
+		port = strtol(argv[2], &end, 10);
+		if (end == argv[2] || *end || port < 0 || port > 65535)
+			fail(argv[2]);
+	}
+	sock = open_connection(host, port);
+
+	while ((length = read_line()) > 0) {
+		for (done = 0; done < length; done += n) {
+			n = send(sock, line + done, length - done,
+				 MSG_DONTWAIT);
+			if (n < 0)
+				fail("send");
+		}
+		for (done = 0; done < length; done += n) {
+			n = read(sock, answer + done, length - done);
+			if (n < 0)
+				fail("read");
+			if (n == 0) {
+				fprintf(stderr, "[ERROR] the server left\n");
+				exit(1);
+			}
+		}
+		fwrite(answer, 1, length, stdout);
+		fflush(stdout);
+	}
+	close(sock);
+	return 0;
+}
