@@ -254,6 +254,13 @@ class Client(Connection):
             received=lambda: f"all {self.received} bytes, and no end",
             awaited=[self],
         )
+        if self.ended != "end":
+            raise self.scene.failure(
+                f"the server breaks off the connection of {self.name}, "
+                "which has ended its side",
+                "a clean end (FIN)",
+                "a reset (RST), which tells the client that bytes may be lost",
+            )
 
     def check(self) -> tuple[str, str, str] | None:
         """What is wrong: a line, what was expected, what came. None if nothing."""

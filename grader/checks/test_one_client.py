@@ -66,6 +66,7 @@ def test_a_client_that_vanishes_does_not_kill_it(
         server.expect_accepted()
         client.converse(line(rng))
         client.stop_reading()
+        client.may_be_cut = True
         if unread:  # the server has sent as much as it can
             server.flood(client, readable(rng, 1 << 20), 16 << 20)
             client.close()

@@ -23,7 +23,8 @@ typedef struct {
 
 static int epfd;
 static int listener;
-static int starved; /* accept() found no descriptor; it is tried again */
+/* accept() found no descriptor: it is tried again until nobody waits. */
+static int starved;
 
 static void nonblocking(int fd)
 {
@@ -36,9 +37,10 @@ static void on_listener(void)
 	int sock = accept(listener, NULL, NULL);
 	Client *client;
 
-	starved = sock < 0 && errno != EAGAIN;
-	if (sock < 0)
+	if (sock < 0) {
+		starved = errno != EAGAIN;
 		return;
+	}
 	nonblocking(sock);
 	client = malloc(sizeof(Client));
 	if (client == NULL) {
