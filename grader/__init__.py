@@ -10,13 +10,17 @@ sandbox.py      where a program runs: a network and a cell of its own
 program.py      one running program: its output, its signals, its end
 procfs.py       what the kernel shows of it, read-only
 watch.py        is it stuck, and how is that known: findings
-client.py       one client and its part of the story
+client.py       one end of a connection and its part of the story
+scene.py        the program and all our ends, moved on by one loop, with their story
 server.py       a server under test and its clients: what checks are written with
 peer.py         the scripted server that stage 2's client is tried against
+payload.py      what clients send
+bench.py        a stage's submission, built: what the checks are run on
 checks/         the tests that grade, one file for each theme
-milestones/     unit tests of the student's functions, unscored
+milestones/     unit tests of the student's functions, unscored; ladder.py runs them
 rubric.py       what each check is worth (rubric.toml)
-grade.py        puts it together, and result.py is what comes out
+lesson.py       a failure, told so that one can learn from it (failure.py)
+grade.py        puts it together, and result.py is what comes out; cli.py calls it
 report/         views of the result
 """
 

@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from grader import rubric, sandbox, submission
 from grader.failure import CannotGrade
+from grader.result import DEFAULT_SEED, Result, write_json
 
 
 class _Parser(argparse.ArgumentParser):
@@ -50,7 +51,11 @@ def _parser() -> argparse.ArgumentParser:
         help="one check (echo/line), or one theme of them (echo)",
     )  # fmt: skip
     grade.add_argument(
-        "--seed", type=int, default=1, metavar="N", help="what random bytes come from"
+        "--seed",
+        type=int,
+        default=DEFAULT_SEED,
+        metavar="N",
+        help="what random bytes come from",
     )
     grade.add_argument(
         "--json", type=Path, metavar="FILE", help="write the result there"
@@ -89,7 +94,6 @@ def _grade(options: argparse.Namespace) -> int:
     with _a_missing_package_is_named():
         from grader import grade as grading
         from grader.report.terminal import Terminal
-        from grader.result import Result, write_json
 
     stages = _stages(options)
     isolation, reason = sandbox.enter(options.isolation)

@@ -7,65 +7,21 @@ import os
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Protocol
 
 import pytest
 
-from grader import ladder, lesson, rubric, sandbox, submission
-from grader.build import Build, Workshop
-from grader.failure import CannotGrade, Failure
-from grader.program import Program
+from grader import ladder, lesson, rubric, submission
+from grader.bench import Bench, BenchPlugin
+from grader.build import Workshop
+from grader.failure import Failure
 from grader.result import CheckResult, Result, StageResult
 from grader.rubric import Check
-from grader.scene import free_port
 
 _CHECKS = Path(__file__).resolve().parent / "checks"
-
-SANITIZER_OPTIONS = {
-    "ASAN_OPTIONS": "color=never:print_legend=0:exitcode=66:detect_leaks=1",
-    "UBSAN_OPTIONS": "color=never:print_stacktrace=1",
-    "LSAN_OPTIONS": "print_suppressions=0",
-}
-
-
-@dataclass
-class Bench:
-    """One stage's submission, built, and all that a check needs to run it."""
-
-    stage: int
-    checks: dict[str, Check]
-    workshop: Workshop
-    program: Path
-    isolation: str
-    seed: int
-    _sanitized: Build | None = field(default=None)
-
-    def run(self, *arguments: str, sanitized: bool = False, **options: Any) -> Program:
-        """Start the program, or its sanitizer build, with ARGUMENTS."""
-        path = self.program
-        if sanitized:
-            path = self._sanitizer_build()
-            options["environment"] = SANITIZER_OPTIONS
-        name = submission.STAGES[self.stage]
-        return Program(path, arguments, self.isolation, name=name, **options)
-
-    def run_client(self, *arguments: str, **options: Any) -> Program:
-        """Start stage 2's client; its standard output is a pipe."""
-        return self.run(*arguments, terminal=False, **options)
-
-    def free_port(self) -> int:
-        """A port that nobody listens on."""
-        return free_port()
-
-    def _sanitizer_build(self) -> Path:
-        if self._sanitized is None:
-            self._sanitized = self.workshop.build_sanitized()
-        if self._sanitized.program is None:
-            raise CannotGrade(f"no sanitizer build: {self._sanitized.output}")
-        return self._sanitized.program
 
 
 class Progress(Protocol):
@@ -261,7 +217,7 @@ def _run_pytest(run: _Run) -> None:
         "--capture=no", "-p", "no:terminal", "-p", "no:cacheprovider",
     ]  # fmt: skip
     with _our_own_pytest():
-        status = pytest.main(arguments, plugins=[run, _BenchPlugin(run.bench)])
+        status = pytest.main(arguments, plugins=[run, BenchPlugin(run.bench)])
     if run.broken_by:
         raise run.broken_by
     if status == pytest.ExitCode.INTERRUPTED:
@@ -270,45 +226,3 @@ def _run_pytest(run: _Run) -> None:
         if id not in run.done:
             result.status = "error"
             result.message = "the grader failed: this check was not run"
-
-
-class _BenchPlugin:
-    """Hands the bench to the checks' conftest."""
-
-    name = "echolab-bench"
-
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
-
-    def pytest_configure(self, config: pytest.Config) -> None:
-        """Give it a name to be found by."""
-        config.stash[_BENCH] = self.bench
-
-
-_BENCH: pytest.StashKey[Bench] = pytest.StashKey()
-
-
-def bench_for_pytest(config: pytest.Config) -> Bench:
-    """The bench of this run of pytest; for a run by hand, made from its options."""
-    if _BENCH not in config.stash:
-        number = config.getoption("--stage")
-        folder = TemporaryDirectory(prefix="echolab-")
-        config.add_cleanup(folder.cleanup)
-        isolation, _ = sandbox.enter("auto")
-        try:
-            found = submission.find(config.getoption("--submission"), number)
-        except (submission.Missing, CannotGrade) as error:
-            raise pytest.UsageError(str(error)) from None
-        workshop = Workshop(found, Path(folder.name), isolation)
-        build = workshop.build()
-        if build.program is None:
-            raise pytest.UsageError(build.output)
-        checks = rubric.load(number).checks
-        config.stash[_BENCH] = Bench(
-            number, checks, workshop, build.program, isolation, DEFAULT_SEED
-        )
-    return config.stash[_BENCH]
-
-
-# The same bytes in each run, unless asked otherwise.
-DEFAULT_SEED = 1

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from grader.grade import Bench, bench_for_pytest
+from grader.bench import Bench, bench_for_pytest
 from grader.peer import Session
 from grader.program import DESCRIPTORS, Program
-from grader.scene import Scene
+from grader.scene import Scene, free_port
 from grader.server import Server
 
 
@@ -75,7 +75,7 @@ def launch(bench: Bench, scenes: list[Scene]) -> Callable[..., Server]:
         descriptors: tuple[int, int] = DESCRIPTORS,
         sanitized: bool = False,
     ) -> Server:
-        port = port or bench.free_port()
+        port = port or free_port()
         argv = arguments if arguments or port == 8080 else (str(port),)
         program = bench.run(*argv, descriptors=descriptors, sanitized=sanitized)
         server = Server(program, port)

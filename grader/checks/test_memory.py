@@ -9,7 +9,7 @@ from collections.abc import Callable
 from grader.checks import check
 from grader.checks.sanitizers import expect_no_report
 from grader.client import Client
-from grader.grade import Bench
+from grader.bench import Bench
 from grader.payload import EVERY_BYTE, line, readable
 from grader.peer import Session
 from grader.server import SMALL_WINDOW, Server
