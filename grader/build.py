@@ -15,7 +15,7 @@ from pathlib import Path
 
 from grader import sandbox
 from grader.failure import CannotGrade
-from grader.submission import Submission
+from grader.submission import REPOSITORY, Submission
 
 PLAIN = ("-std=gnu17", "-O2", "-g", "-Wall", "-Wextra", "-pthread")
 SANITIZED = (
@@ -79,9 +79,13 @@ class Workshop:
         built = self._gcc([*PLAIN, "-c", "-o", "student.o", self._source])
         if not built.ok:
             return built
-        # Both have a main(); the student's becomes a function like any other.
-        rename = ["--redefine-sym", "main=student_main", "student.o"]
-        self._run(["/usr/bin/objcopy", *rename])
+        # Of the student's functions only those of the header can be seen: there
+        # is another main(), and other names may be the same by chance.
+        name = self._submission.name
+        header = (REPOSITORY / "stages" / str(stage) / f"{name}.h").read_text()
+        named = sorted(set(re.findall(r"\b(\w+)\(", header)))
+        seen = [f"--keep-global-symbol={function}" for function in named]
+        self._run(["/usr/bin/objcopy", *seen, "student.o"])
         sources = [f"stage_{stage}.c", "milestones.c", "student.o"]
         return self._gcc([*PLAIN, "-o", "milestones", *sources, *MILESTONES])
 

@@ -16,6 +16,12 @@ from grader.result import Milestone
 _SECONDS = 60
 _LINE = re.compile(r"^(ok|not ok) \d+ - [^:]*:(\w+):\w+: (.*)$", re.MULTILINE)
 
+# What Check itself says of a function, and what it means.
+_IN_OTHER_WORDS = {
+    "Test timeout expired": "it was still waiting, or busy, after some seconds",
+    "Early exit": "it ended the whole program",
+}
+
 
 def climb(workshop: Workshop, isolation: str) -> list[Milestone]:
     """Each milestone of the submission, in the order of the work; none if the
@@ -37,7 +43,10 @@ def climb(workshop: Workshop, isolation: str) -> list[Milestone]:
 def parse(tap: str) -> list[Milestone]:
     """The milestones in what Check's TAP log says: one line for each test, with
     the function it is about, and what failed."""
-    return [
-        Milestone(name, "passed", "") if ok == "ok" else Milestone(name, "failed", said)
-        for ok, name, said in _LINE.findall(tap)
-    ]
+    found = []
+    for ok, name, said in _LINE.findall(tap):
+        for theirs, ours in _IN_OTHER_WORDS.items():
+            said = ours if said.startswith(theirs) else said
+        passed = ok == "ok"
+        found.append(Milestone(name, *(("passed", "") if passed else ("failed", said))))
+    return found
