@@ -130,6 +130,7 @@ def test_memory_is_given_back_over_thousands_of_connections(
                 client.reset() if number % 5 == 0 else client.close()
             server.expect_descriptors(before, crowd, "have left")
             server.forget_closed()
+        server.settle()
         return procfs.memory_bytes(pid)
 
     # A server may keep what it has once needed; a leak goes on and on.
