@@ -17,9 +17,6 @@ from pathlib import Path
 from grader import procfs, sandbox
 from grader.failure import CannotGrade
 
-# A program that writes more than this is writing without end.
-TOO_MUCH_OUTPUT = 64 << 20
-
 # What a program may open, softly and at most, unless a check says otherwise.
 DESCRIPTORS = (1024, 4096)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from grader import procfs
 from grader.failure import Finding
 from grader.procfs import Call, Socket, Task
-from grader.program import TOO_MUCH_OUTPUT, Program
+from grader.program import Program
 
 SAMPLES, STABLE_SECONDS = 3, 0.045
 _PAUSE_SECONDS = 0.01
@@ -27,6 +27,10 @@ _PAUSE_SECONDS = 0.01
 DOZING_SECONDS = 5.0
 SPINNING_SECONDS = 2.0  # of processor time, without one byte moved
 LAST_RESORT_SECONDS = 60.0
+
+# Output since anything moved that is too much in any case, and what is much for
+# a program that is busy with nothing else. In bytes.
+TOO_MUCH_OUTPUT, MUCH_OUTPUT = 64 << 20, 1 << 20
 
 _SENDING = {"sendto", "sendmsg", "write", "writev"}
 _RECEIVING = {"recvfrom", "recvmsg", "read", "readv"}
@@ -74,7 +78,11 @@ class Watch:
         self._dozed = 0.0
         self._used_before: float | None = None
         self._used = 0.0
+        self._printed_before = self._printed()
         self._same: list[tuple[float, list[Task]]] = []
+
+    def _printed(self) -> int:
+        return self._program.output.count + self._program.errors.count
 
     def asleep(self) -> list[Task] | None:
         """Look once more. All threads, if they have slept unmoved in the same
@@ -115,20 +123,24 @@ class Watch:
 
     def look(self) -> Finding | None:
         """Look once more: a proof that what is awaited will not come, or None."""
-        if self._program.output.count + self._program.errors.count > TOO_MUCH_OUTPUT:
-            return Finding("prints_without_end", "the program prints without end")
         tasks = self.asleep()
         if tasks is not None:
             finding = self._asleep_in(tasks)
             if finding:
                 return finding
-        used = self._used
-        if used > SPINNING_SECONDS:
+        printed = self._printed() - self._printed_before
+        spinning = self._used > SPINNING_SECONDS
+        if printed > (MUCH_OUTPUT if spinning else TOO_MUCH_OUTPUT):
+            says = f"the program prints without end: {printed >> 20} MiB by now"
+            return Finding("prints_without_end", says, {"bytes": printed})
+        if spinning:
             says = (
-                f"the program is busy: it has used {used:.1f} s of processor time "
-                "since anything was last sent or received"
+                f"the program is busy: it has used {self._used:.1f} s of processor "
+                "time since anything was last sent or received"
             )
-            return Finding("spinning", says, {"processor_seconds": round(used, 1)})
+            return Finding(
+                "spinning", says, {"processor_seconds": round(self._used, 1)}
+            )
         if time.monotonic() - self._since > LAST_RESORT_SECONDS:
             says = f"nothing has moved for {LAST_RESORT_SECONDS:.0f} s"
             return Finding("silent", says)
