@@ -6,7 +6,11 @@ The way of the data is one line, and no step reaches back:
 
 submission.py   finds the student's file, and refuses what is not one
 build.py        compiles it, plainly and with sanitizers
-sandbox.py      where a program runs: a network and a cell of its own
+workplace.py    where that is done, and the compiler within its bounds
+isolation.py    what keeps strangers' programs apart from the machine
+sandbox.py      the cell that a program runs in; syscalls.py, what it is refused
+guard.py        how much of the machine a program may use
+strays.py       who is left when a program has ended
 program.py      one running program: its output, its signals, its end
 procfs.py       what the kernel shows of it, read-only
 watch.py        is it stuck, and how is that known: findings

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
-from grader import rubric, sandbox, submission
+from grader import rubric, submission, workplace
 from grader.build import Build, Workshop
-from grader.failure import CannotGrade
+from grader.failure import CannotGrade, Failure
+from grader.isolation import enter
 from grader.program import Program
 from grader.result import DEFAULT_SEED
 from grader.rubric import Check
@@ -52,7 +53,10 @@ class Bench:
         if self._sanitized is None:
             self._sanitized = self.workshop.build_sanitized()
         if self._sanitized.program is None:
-            raise CannotGrade(f"no sanitizer build: {self._sanitized.output}")
+            raise Failure(
+                "it compiles, but not with the sanitizers",
+                received=self._sanitized.output,
+            )
         return self._sanitized.program
 
 
@@ -76,14 +80,15 @@ def bench_for_pytest(config: pytest.Config) -> Bench:
     """The bench of this run of pytest; for a run by hand, made from its options."""
     if _BENCH not in config.stash:
         number = config.getoption("--stage")
-        folder = TemporaryDirectory(prefix="echolab-")
-        config.add_cleanup(folder.cleanup)
-        isolation, _ = sandbox.enter("auto")
+        stack = ExitStack()
+        config.add_cleanup(stack.close)
+        folder = stack.enter_context(workplace.folder())
+        isolation, _ = enter("auto")
         try:
             found = submission.find(config.getoption("--submission"), number)
         except (submission.Missing, CannotGrade) as error:
             raise pytest.UsageError(str(error)) from None
-        workshop = Workshop(found, Path(folder.name), isolation)
+        workshop = Workshop(found, folder, isolation)
         build = workshop.build()
         if build.program is None:
             raise pytest.UsageError(build.output)

@@ -6,16 +6,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader import sandbox
-from grader.failure import CannotGrade
 from grader.submission import REPOSITORY, Submission
+from grader.workplace import compile_in, hand_over
 
 PLAIN = ("-std=gnu17", "-O2", "-g", "-Wall", "-Wextra", "-pthread")
 SANITIZED = (
@@ -29,9 +26,6 @@ MILESTONES = (
     "-lcheck", "-lsubunit", "-lm", "-lrt",
 )  # fmt: skip
 
-_SECONDS = 60
-_LIMITS = ("--cpu=40", f"--as={4 << 30}", f"--fsize={256 << 20}", "--core=0")
-_OUTPUT_BYTES = 64 << 10
 _HERE = Path(__file__).resolve().parent
 
 
@@ -50,33 +44,30 @@ class Build:
 
 
 class Workshop:
-    """Where one submission is built: FOLDER, which holds its source and header."""
+    """Where one submission is built, below FOLDER: each build in a place of its own,
+    where nothing is left of the others."""
 
     def __init__(self, submission: Submission, folder: Path, isolation: str) -> None:
         self._submission = submission
         self._folder = folder
         self._isolation = isolation
-        name = submission.name
-        (folder / f"{name}.c").write_bytes(submission.source)
-        (folder / f"{name}.h").write_bytes(submission.header)
 
     def build(self) -> Build:
         """The program as students build it."""
-        return self._gcc([*PLAIN, "-o", "program", self._source])
+        place = self._place("plain")
+        return self._gcc(place, [*PLAIN, "-o", "program", self._source])
 
     def build_sanitized(self) -> Build:
         """The same with AddressSanitizer and UndefinedBehaviorSanitizer."""
-        shutil.copy(_HERE / "ask_for_leaks.c", self._folder)
-        return self._gcc(
-            [*SANITIZED, "-o", "sanitized", self._source, "ask_for_leaks.c"]
-        )
+        place = self._place("sanitized", _HERE / "ask_for_leaks.c")
+        sources = [self._source, "ask_for_leaks.c"]
+        return self._gcc(place, [*SANITIZED, "-o", "program", *sources])
 
     def build_milestones(self) -> Build:
         """The unit tests, linked with the submission's functions."""
         stage = self._submission.stage
-        for path in (_HERE / "milestones").glob("*.[ch]"):
-            shutil.copy(path, self._folder)
-        built = self._gcc([*PLAIN, "-c", "-o", "student.o", self._source])
+        place = self._place("milestones", *(_HERE / "milestones").glob("*.[ch]"))
+        built = self._gcc(place, [*PLAIN, "-c", "-o", "student.o", self._source])
         if not built.ok:
             return built
         # Of the student's functions only those of the header can be seen: there
@@ -85,52 +76,36 @@ class Workshop:
         header = (REPOSITORY / "stages" / str(stage) / f"{name}.h").read_text()
         named = sorted(set(re.findall(r"\b(\w+)\(", header)))
         seen = [f"--keep-global-symbol={function}" for function in named]
-        self._run(["/usr/bin/objcopy", *seen, "student.o"])
+        compile_in(place, ["/usr/bin/objcopy", *seen, "student.o"], self._isolation)
         sources = [f"stage_{stage}.c", "milestones.c", "student.o"]
-        return self._gcc([*PLAIN, "-o", "milestones", *sources, *MILESTONES])
+        return self._gcc(place, [*PLAIN, "-o", "milestones", *sources, *MILESTONES])
+
+    def _place(self, name: str, *more: Path) -> Path:
+        """A new folder with the submission, and MORE files, ready to build in."""
+        place = self._folder / name
+        place.mkdir()
+        program = self._submission.name
+        (place / f"{program}.c").write_bytes(self._submission.source)
+        (place / f"{program}.h").write_bytes(self._submission.header)
+        for path in more:
+            shutil.copy(path, place)
+        hand_over(place)
+        return place
 
     @property
     def _source(self) -> str:
         return f"{self._submission.name}.c"
 
-    def _gcc(self, arguments: Sequence[str]) -> Build:
+    def _gcc(self, place: Path, arguments: Sequence[str]) -> Build:
         began = time.monotonic()
-        status, output = self._run(
-            ["/usr/bin/gcc", "-fdiagnostics-color=never", *arguments]
-        )
-        output = self._as_known(output)
-        program = self._folder / arguments[arguments.index("-o") + 1]
+        gcc = ["/usr/bin/gcc", "-fdiagnostics-color=never", *arguments]
+        status, output = compile_in(place, gcc, self._isolation)
+        program = place / arguments[arguments.index("-o") + 1]
         done = status == 0 and program.is_file()
-        return Build(program if done else None, time.monotonic() - began, output)
+        seconds = time.monotonic() - began
+        return Build(program if done else None, seconds, self._as_known(output))
 
     def _as_known(self, output: str) -> str:
         """OUTPUT with the path that the student knows in front of the lines."""
         shown = str(Path(self._submission.shown).parent) + "/"
         return re.sub(rf"\b(?={self._submission.name}\.[ch]:\d)", shown, output)
-
-    def _run(self, command: list[str]) -> tuple[int, str]:
-        """Run COMMAND in our folder: its exit status, and what it said."""
-        if self._isolation == "bubblewrap":
-            command = sandbox.compiler_cell(self._folder, command)
-        limited = ["/usr/bin/prlimit", *_LIMITS, "--", *command]
-        environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TMPDIR": "/tmp"}
-        with tempfile.TemporaryFile(dir=self._folder) as output:
-            try:
-                status = subprocess.run(
-                    limited,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    cwd=self._folder,
-                    env=environment,
-                    timeout=_SECONDS,
-                ).returncode
-            except subprocess.TimeoutExpired:
-                return 1, f"the compiler was not done after {_SECONDS} seconds"
-            except FileNotFoundError as error:
-                raise CannotGrade(
-                    f"{error.filename} is missing: run 'make setup'"
-                ) from None
-            output.seek(0)
-            text = output.read(_OUTPUT_BYTES).decode(errors="replace")
-        return status, text

@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from grader import rubric, sandbox, submission
+from grader import rubric, submission
 from grader.failure import CannotGrade
+from grader.lesson import one_line
 from grader.result import DEFAULT_SEED, Result, write_json
 
 
@@ -93,10 +94,11 @@ def _a_missing_package_is_named() -> Iterator[None]:
 def _grade(options: argparse.Namespace) -> int:
     with _a_missing_package_is_named():
         from grader import grade as grading
+        from grader import isolation as isolating
         from grader.report.terminal import Terminal
 
     stages = _stages(options)
-    isolation, reason = sandbox.enter(options.isolation)
+    isolation, reason = isolating.enter(options.isolation)
     result = Result(options.seed, isolation)
     progress = Terminal(sys.stdout)
     began = time.monotonic()
@@ -113,8 +115,8 @@ def _grade(options: argparse.Namespace) -> int:
     try:
         grading.grade(request, result, progress, keep)
     finally:
-        progress.clear()
         keep()
+        progress.clear()
     note = f"The programs ran without isolation: {reason}." if reason else ""
     progress.ends(result, note)
     if result.failed:
@@ -137,9 +139,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _grade(options)
     except CannotGrade as reason:
-        print(f"grader: {reason}", file=sys.stderr)
+        said = str(reason)
     except BrokenPipeError:
-        sys.stderr.write("grader: nobody reads the report any more\n")
+        said = "nobody reads the report any more"
+    except OSError as error:  # a full disk, no descriptors left, and the like
+        said = f"{error.filename or 'the system'}: {error.strerror}"
     except KeyboardInterrupt:
-        print("grader: interrupted; not all was graded", file=sys.stderr)
+        said = "interrupted; not all was graded"
+    with contextlib.suppress(OSError):
+        print(f"grader: {one_line(said)}", file=sys.stderr)
     return 2

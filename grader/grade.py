@@ -4,24 +4,32 @@ comes out is a Result."""
 from __future__ import annotations
 
 import os
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import pytest
 
-from grader import ladder, lesson, rubric, submission
+from grader import ladder, lesson, rubric, submission, workplace
 from grader.bench import Bench, BenchPlugin
 from grader.build import Workshop
-from grader.failure import Failure
+from grader.failure import CannotGrade, Failure
 from grader.result import CheckResult, Result, StageResult
 from grader.rubric import Check
 
 _CHECKS = Path(__file__).resolve().parent / "checks"
+
+# When checks have failed for so long, those that are left are not tried: whoever
+# keeps us waiting loses them. A right program fails none, and loses none to this.
+FAILING_SECONDS = 600.0
+
+# Who takes so long and fails nothing has not been graded: what is to blame, the
+# program or the machine, nobody can say. A right program takes 15 seconds.
+STAGE_SECONDS = 1800.0
 
 
 class Progress(Protocol):
@@ -72,8 +80,8 @@ def grade(
         ]
         result.stages.append(stage)
         keep()
-        with TemporaryDirectory(prefix="echolab-") as folder:
-            _grade_stage(request, stage, checks, Path(folder), progress, keep)
+        with workplace.folder() as folder:
+            _grade_stage(request, stage, checks, folder, progress, keep)
         progress.stage_ends(stage)
         keep()
 
@@ -137,6 +145,9 @@ class _Run:
         self.done: set[str] = set()
         self.broken_by: BaseException | None = None
         self._now = ""
+        self._began = time.monotonic()
+        self._failing_seconds = 0.0
+        self._failed_last = ""
 
     def _check(self, item: pytest.Item) -> Check:
         marker = item.get_closest_marker("check")
@@ -152,7 +163,14 @@ class _Run:
         if needed and needed.status != "passed":
             blocked_by = needed.blocked_by or needed.id
             self.results[check.id].blocked_by = blocked_by
-            pytest.skip(blocked_by)
+            pytest.skip(f"it builds on {blocked_by}, which failed")
+        if self._failing_seconds > FAILING_SECONDS:
+            self.results[check.id].blocked_by = self._failed_last
+            minutes = FAILING_SECONDS / 60
+            pytest.skip(f"the checks that failed took {minutes:.0f} minutes")
+        if time.monotonic() - self._began > STAGE_SECONDS:
+            minutes = STAGE_SECONDS / 60
+            raise CannotGrade(f"the stage is not done after {minutes:.0f} minutes")
         self.progress.check_begins(check)
 
     @pytest.hookimpl(hookwrapper=True)
@@ -167,6 +185,8 @@ class _Run:
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, Failure):
             result.status = "failed"
+            self._failing_seconds += result.seconds
+            self._failed_last = check.id
             result.message = lesson.one_line(error.message)
             result.details = lesson.write(check, self.bench.stage, error)
             if error.finding:
@@ -174,10 +194,11 @@ class _Run:
                 result.evidence = evidence | error.finding.evidence
         elif isinstance(error, pytest.skip.Exception):
             result.status = "skipped"
-            result.message = f"it builds on {result.blocked_by}, which failed"
+            result.message = str(error)
         elif error is not None:
             result.status = "error"
-            result.message = f"the grader failed: {error!r}"
+            what = error if isinstance(error, CannotGrade) else repr(error)
+            result.message = f"the grader failed: {what}"
             result.details = "".join(traceback.format_exception(error, limit=-3))
         elif call.when == "call":
             result.status = "passed"

@@ -3,6 +3,7 @@ happened, what did, why, and where to read on. Plain text, 80 columns."""
 
 from __future__ import annotations
 
+import re
 import textwrap
 
 from grader import rubric
@@ -13,12 +14,25 @@ WIDTH = 78
 _ERROR_LINES = 6
 
 
+# What GitHub's runner takes for a command: "::" where a line's text begins, and
+# "##[" anywhere.
+_COMMAND = re.compile(r"(?<!\S):(?=:)|#(?=#\[)")
+
+
 def printable(text: str) -> str:
-    """TEXT without anything that a terminal or a CI log would take for a command."""
-    return "".join(
+    """TEXT without anything that a terminal or a CI log would take for a command:
+    that is shown as \\x1b and the like."""
+    text = "".join(
         c if c == "\n" or c.isprintable() else ascii(c)[1:-1]
         for c in text.expandtabs(8)
     )
+    return defused(text)
+
+
+def defused(text: str) -> str:
+    """TEXT without anything that a CI log would take for a command. To be applied
+    to whole lines, too: breaking a long line can make a new beginning."""
+    return _COMMAND.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def one_line(text: str) -> str:

@@ -129,13 +129,19 @@ def _call(text: str) -> Call | None:
     return Call(name, tuple(values[:6]), (values[6], values[7]))
 
 
+def children(pid: int) -> list[int]:
+    """The processes that PID is the parent of."""
+    pids: list[int] = []
+    for tid in _numbers(f"/proc/{pid}/task"):
+        pids += map(int, _read(f"/proc/{pid}/task/{tid}/children").split())
+    return pids
+
+
 def tree(pid: int) -> list[int]:
     """PID and all its descendants, parents first."""
     pids = [pid]
     for parent in pids:
-        for tid in _numbers(f"/proc/{parent}/task"):
-            children = _read(f"/proc/{parent}/task/{tid}/children")
-            pids += [int(child) for child in children.split()]
+        pids += children(parent)
     return pids
 
 
@@ -176,6 +182,40 @@ def processor_seconds(pid: int) -> float:
             fields = _read(f"/proc/{process}/task/{tid}/schedstat").split()
             total += int(fields[0]) if fields else 0
     return total / 1e9
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a process and its descendants use of the machine, together. Processor
+    time includes that of descendants which have ended and been waited for."""
+
+    tasks: int
+    memory_bytes: int
+    processor_seconds: float
+
+
+def use(pid: int) -> Use:
+    """What PID's tree uses now. Shared pages are counted for each who has them."""
+    threads, kilobytes, ticks = 0, 0, 0
+    for process in tree(pid):
+        status = _read(f"/proc/{process}/status")
+        sizes = re.findall(r"^(?:RssAnon|RssShmem|VmSwap):\s+(\d+)", status, re.M)
+        kilobytes += sum(map(int, sizes))
+        fields = _read(f"/proc/{process}/stat").rpartition(")")[2].split()
+        if fields:  # numbered as in proc_pid_stat(5), less the first two
+            ticks += sum(map(int, fields[14 - 3 : 18 - 3]))
+            threads += int(fields[20 - 3])
+    return Use(threads, kilobytes << 10, ticks / os.sysconf("SC_CLK_TCK"))
+
+
+def proportional_bytes(pid: int) -> int:
+    """Memory of PID's tree that holds data, shared pages counted once. Slow."""
+    kilobytes = 0
+    for process in tree(pid):
+        rollup = _read(f"/proc/{process}/smaps_rollup")
+        sizes = re.findall(r"^(?:Pss_Anon|Pss_Shmem|SwapPss):\s+(\d+)", rollup, re.M)
+        kilobytes += sum(map(int, sizes))
+    return kilobytes << 10
 
 
 def memory_bytes(pid: int) -> int:
@@ -266,6 +306,12 @@ def listeners(pid: int | str = "self") -> list[Socket]:
         except OSError:
             continue
     return found
+
+
+def sockets_in_use() -> int:
+    """How many sockets of any kind there are in our network namespace."""
+    used = re.search(r"^sockets: used (\d+)", _read("/proc/self/net/sockstat"))
+    return int(used[1]) if used else 0
 
 
 def backlog(port: int) -> int:

@@ -14,8 +14,12 @@ import tty
 from collections.abc import Sequence
 from pathlib import Path
 
-from grader import procfs, sandbox
+from grader import guard, procfs, strays
 from grader.failure import CannotGrade
+from grader.guard import Guard
+from grader.isolation import as_stranger, stranger
+from grader.sandbox import cell
+from grader.syscalls import refused_system_calls
 
 # What a program may open, softly and at most, unless a check says otherwise.
 DESCRIPTORS = (1024, 4096)
@@ -80,41 +84,54 @@ class Program:
         self.output = Stream(64 << 10 if terminal else 16 << 20)
         self.errors = Stream()
         self.isolation = isolation
+        self.over_limit = ""
         ours, theirs = os.openpty() if terminal else os.pipe()
         if terminal:
             tty.setraw(theirs)
         errors, their_errors = os.pipe()
-        status, their_status = os.pipe()
-        environment = environment or {}
-        if isolation == "bubblewrap":
-            argv = [name, *arguments]
-            command = sandbox.cell(str(path), argv, (), environment, their_status)
-        else:
-            command = ["/usr/bin/setpriv", "--pdeathsig", "KILL", "--", str(path)]
-            command += arguments
-        limits = f"--nofile={descriptors[0]}:{descriptors[1]}"
-        # A caller's ignored signals would be inherited (SIGPIPE in some CI's).
-        clean = ["/usr/bin/env", "-i", "--default-signal"]
-        clean += [f"{key}={value}" for key, value in environment.items()]
-        self._process = subprocess.Popen(
-            [*clean, "/usr/bin/prlimit", limits, "--core=0", "--", *command],
-            stdin=stdin,
-            stdout=theirs,
-            stderr=their_errors,
-            pass_fds=[their_status],
-            start_new_session=True,
-            cwd="/",
-        )
+        if (user := stranger()) is not None:
+            for fd in (theirs, their_errors):
+                os.fchown(fd, user, user)  # so that it can open /dev/stdout
+        self._status_fd, their_status = os.pipe()
+        with refused_system_calls() as filter_fd:
+            passed = [their_status, filter_fd] if isolation == "bubblewrap" else []
+            command = [str(path), *arguments]
+            if passed:
+                argv = [name, *arguments]
+                command = cell(str(path), argv, filter_fd, environment, their_status)
+            self._process = subprocess.Popen(
+                [*self._launchers(descriptors, environment or {}), *command],
+                stdin=stdin,
+                stdout=theirs,
+                stderr=their_errors,
+                pass_fds=passed,
+                start_new_session=True,
+                cwd="/",
+            )
+        strays.know(self._process.pid)
         for fd in (theirs, their_errors, their_status):
             os.close(fd)
         self._streams = {ours: self.output, errors: self.errors}
-        self._status_fd = status
         self._report = b""
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
         self._init: int | None = None
         self._stopped = False
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
+        self._keeper.start()
         self.pid = self._find()
+
+    def _launchers(
+        self, descriptors: tuple[int, int], environment: dict[str, str]
+    ) -> list[str]:
+        """What stands before the program, or its cell, each becoming the next."""
+        # A caller's ignored signals would be inherited (SIGPIPE in some CI's).
+        command = ["/usr/bin/env", "-i", "--default-signal"]
+        command += [f"{key}={value}" for key, value in environment.items()]
+        in_a_cell = self.isolation == "bubblewrap"
+        limits = guard.limits(descriptors, in_a_cell or stranger() is not None)
+        command += ["/usr/bin/prlimit", *limits, "--", *as_stranger()]
+        if not in_a_cell:  # a cell ends with us by itself
+            command += ["/usr/bin/setpriv", "--pdeathsig", "KILL", "--"]
+        return command
 
     def _find(self) -> int | None:
         """The program's own process, below env, prlimit and bubblewrap."""
@@ -123,10 +140,14 @@ class Program:
             pid: int | None = self._process.pid
             if self.isolation == "bubblewrap":
                 pid = self._child_of_init()
-            with contextlib.suppress(OSError):
+            try:
                 exe = os.readlink(f"/proc/{pid}/exe") if pid else ""
-                if exe and not exe.endswith(_LAUNCHERS):
-                    return pid
+            except PermissionError:  # it hides, which no launcher does
+                return pid
+            except OSError:
+                exe = ""
+            if exe and not exe.endswith(_LAUNCHERS):
+                return pid
             if self.ended():
                 return None
             time.sleep(0.0005)
@@ -143,14 +164,18 @@ class Program:
         family = procfs.tree(self._init)
         return family[1] if len(family) > 1 else None
 
-    def _read(self) -> None:
-        """Take all that it writes, so that it never waits for us."""
+    def _keep(self) -> None:
+        """Take all that it writes, so that it never waits for us, and see to it
+        that it stays within its bounds."""
         poll = select.poll()
         for fd in self._streams:
             poll.register(fd, select.POLLIN)
         reading = set(self._streams)
-        while reading:
-            for fd, _ in poll.poll():
+        watchman = Guard(
+            self._process.pid, self.isolation == "bubblewrap", lambda: self.printed
+        )
+        while reading or not self.ended():
+            for fd, _ in poll.poll(50):  # milliseconds
                 try:
                     data = os.read(fd, 1 << 16)
                 except OSError:  # EIO: nobody has the terminal open any more
@@ -160,6 +185,14 @@ class Program:
                 else:
                     poll.unregister(fd)
                     reading.discard(fd)
+            if not self.over_limit and (said := watchman.passed()):
+                self.over_limit = said
+                self._kill()
+
+    @property
+    def printed(self) -> int:
+        """How many bytes it has written so far."""
+        return self.output.count + self.errors.count
 
     def ended(self) -> bool:
         """Whether it has ended by now."""
@@ -167,8 +200,8 @@ class Program:
 
     def all_output_read(self, timeout: float = 10) -> bool:
         """Wait, at most TIMEOUT seconds, until what an ended program wrote is here."""
-        self._reader.join(timeout)
-        return not self._reader.is_alive()
+        self._keeper.join(timeout)
+        return not self._keeper.is_alive()
 
     def status(self) -> int | None:
         """Exit status, negative for the signal that killed it, None if running."""
@@ -183,6 +216,14 @@ class Program:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
+    def _kill(self) -> None:
+        """Kill it and all that it started. With a cell's init all in it dies."""
+        for pid in (self._init, *reversed(procfs.tree(self._process.pid))):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid or self._process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
     def stop(self) -> None:
         """End it and all that it started, and close what was ours of it. A second
         time it does nothing."""
@@ -190,12 +231,10 @@ class Program:
             return
         self._stopped = True
         if not self.ended():
-            for pid in (self._init, *reversed(procfs.tree(self._process.pid))):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid or self._process.pid, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            self._kill()
         self._process.wait()
+        strays.forget(self._process.pid)
+        strays.end()
         self.all_output_read()
         for fd in (*self._streams, self._status_fd):
             os.close(fd)
@@ -205,6 +244,8 @@ class Program:
         status = self.status()
         if status is None:
             return "is still running"
+        if self.over_limit:
+            return f"was ended by the grader: {self.over_limit}"
         if status >= 0:
             return f"exited with status {status}"
         return f"was killed by {signal_name(-status)}"

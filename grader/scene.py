@@ -167,7 +167,8 @@ class Scene:
     def gone(self) -> Finding:
         """The finding that the program has ended."""
         says = f"the program {self.program.ending()}"
-        return Finding("gone", says, {"status": self.program.status()})
+        kind = "over_limit" if self.program.over_limit else "gone"
+        return Finding(kind, says, {"status": self.program.status()})
 
     def settle(self) -> bool:
         """Move everything on until nothing moves any more: whether the program

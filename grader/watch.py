@@ -78,11 +78,8 @@ class Watch:
         self._dozed = 0.0
         self._used_before: float | None = None
         self._used = 0.0
-        self._printed_before = self._printed()
+        self._printed_before = self._program.printed
         self._same: list[tuple[float, list[Task]]] = []
-
-    def _printed(self) -> int:
-        return self._program.output.count + self._program.errors.count
 
     def asleep(self) -> list[Task] | None:
         """Look once more. All threads, if they have slept unmoved in the same
@@ -128,7 +125,7 @@ class Watch:
             finding = self._asleep_in(tasks)
             if finding:
                 return finding
-        printed = self._printed() - self._printed_before
+        printed = self._program.printed - self._printed_before
         spinning = self._used > SPINNING_SECONDS
         if printed > (MUCH_OUTPUT if spinning else TOO_MUCH_OUTPUT):
             says = f"the program prints without end: {printed >> 20} MiB by now"

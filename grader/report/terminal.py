@@ -8,7 +8,7 @@ import shutil
 import textwrap
 from typing import TextIO
 
-from grader.lesson import printable
+from grader.lesson import defused, one_line, printable
 from grader.result import CheckResult, Result, StageResult
 from grader.rubric import Check
 from grader.submission import STAGES
@@ -35,7 +35,7 @@ class Terminal:
     def stage_begins(self, stage: StageResult, shown: str) -> None:
         """See grade.Progress."""
         self._tried, self._total = 0, len(stage.checks)
-        self._line(self._bold(f"Stage {stage.stage}: {shown}"))
+        self._line(self._bold(f"Stage {stage.stage}: {one_line(shown)}"))
         self._show_live("compiling")
 
     def built(self, stage: StageResult) -> None:
@@ -109,7 +109,7 @@ class Terminal:
         if self._plain:
             text = text.translate(_ASCII)
             text = text.encode("ascii", "replace").decode()
-        self._out.write(f"{clear}{text}\n")
+        self._out.write(f"{clear}{defused(text)}\n")
         self._out.flush()
 
     def _show_live(self, text: str) -> None:

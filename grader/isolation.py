@@ -1,0 +1,178 @@
+"""Keeping strangers' programs apart from the machine: what of it can be had here,
+and entering it.
+
+The network namespace is entered once, by the grader itself, because its clients
+have to be on the same loopback as the server: there is no way out of it, and
+every port is free. All else is each program's own (sandbox.py). See
+network_namespaces(7) and user_namespaces(7).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import functools
+import os
+import shutil
+import socket
+import struct
+import subprocess
+from pathlib import Path
+from tempfile import gettempdir
+
+from grader import strays
+from grader.failure import CannotGrade
+from grader.sandbox import cell
+from grader.syscalls import refused_system_calls
+
+_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
+
+# Users that systemd gives to services for a moment: nobody's, mostly.
+_FIRST_STRANGER, _STRANGERS = 61184, 4000
+
+# What forbids user namespaces: a file below /proc/sys, the value with which it
+# does, who it is, and what to set so that it allows them (until the next boot).
+_FORBIDDERS = (
+    ("kernel/apparmor_restrict_unprivileged_userns", "1", "AppArmor", "0"),
+    ("kernel/unprivileged_userns_clone", "0", "the kernel", "1"),
+    ("user/max_user_namespaces", "0", "the kernel", "10000"),
+)
+
+
+def enter(wanted: str) -> tuple[str, str]:
+    """Prepare isolation as WANTED: auto, required or off.
+
+    To be called once, before any thread is started. Returns which isolation
+    there is now ("bubblewrap" or "off"), and why it is not more ("" if wanted
+    so). Raises CannotGrade where it is required and cannot be had.
+    """
+    strays.adopt()
+    stranger()
+    if wanted == "off":
+        return "off", ""
+    reason = _obstacle()
+    if not reason:
+        _enter_network()
+        return "bubblewrap", ""
+    if wanted == "required":
+        raise CannotGrade(f"no isolation: {reason}")
+    return "off", reason
+
+
+def _obstacle() -> str:
+    """Why programs cannot be isolated here, or "". Tried out in a child."""
+    if not shutil.which("bwrap", path="/usr/bin:/bin"):
+        return "bubblewrap is not installed (make setup installs it)"
+    if os.getuid() == 0 and stranger() is None:
+        return "root may not become another user here, and runs no stranger's program"
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(theirs, _try_isolation().encode())
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    with open(ours, encoding="utf-8", errors="replace") as answer:
+        said = answer.read()
+    os.waitpid(child, 0)
+    return "" if said == "it works" else forbidden() or said or "it does not work here"
+
+
+def _try_isolation() -> str:
+    """Enter a network and a cell: "it works", or what went wrong."""
+    try:
+        _enter_network()
+        bind = ["--ro-bind", "/usr", "/usr", "--ro-bind", gettempdir(), "/mnt"]
+        with refused_system_calls() as filter_fd:
+            command = cell("/usr/bin/true", ["true"], filter_fd, extra=bind)
+            done = subprocess.run(
+                [*as_stranger(), *command],
+                capture_output=True,
+                pass_fds=[filter_fd],
+                timeout=30,
+            )
+    except OSError as error:
+        return f"this system lets us have no network namespace: {error.strerror}"
+    if done.returncode == 0:
+        return "it works"
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    return f"this system lets us have no cell: {said[-1] if said else 'bwrap fails'}"
+
+
+def forbidden(settings: Path = Path("/proc/sys")) -> str:
+    """Who forbids user namespaces here, and how to allow them; "" if nobody does."""
+    for name, value, who, allow in _FORBIDDERS:
+        with contextlib.suppress(OSError):
+            if (settings / name).read_text().strip() == value:
+                allowed = f"{name.replace('/', '.')}={allow}"
+                return (
+                    f"{who} forbids user namespaces to ordinary users; "
+                    f"'sudo sysctl -w {allowed}' allows them until the next boot"
+                )
+    return ""
+
+
+@functools.cache
+def stranger() -> int | None:
+    """The user and group that run programs for root: nobody's, and other ones for
+    each grader, for limits are counted by user, and root is bound by none. None
+    for an ordinary user, and where root may not become another one."""
+    if os.getuid() != 0:
+        return None
+    user = _FIRST_STRANGER + os.getpid() % _STRANGERS
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setresgid(user, user, user)
+            os.setresuid(user, user, user)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return user if os.waitpid(child, 0)[1] == 0 else None
+
+
+def as_stranger() -> list[str]:
+    """What to put before a command so that it can gain no privileges, and has
+    none of root's to begin with."""
+    command = ["/usr/bin/setpriv", "--no-new-privs"]
+    if user := stranger():
+        command += [f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+    return [*command, "--"]
+
+
+def _enter_network() -> None:
+    """Move this process into a network namespace where only loopback is."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    uid, gid = os.getuid(), os.getgid()
+    flags = _CLONE_NEWNET if uid == 0 else _CLONE_NEWUSER | _CLONE_NEWNET
+    if libc.unshare(flags) < 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    # A namespace has its own table of connections, and a small one that is read
+    # in no time, if the one that it was made in says so (ip-sysctl, Linux 6.1).
+    if _set("tcp_child_ehash_entries", "4096"):
+        libc.unshare(_CLONE_NEWNET)
+    if flags & _CLONE_NEWUSER:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = struct.pack("16sh14x", b"lo", 0)
+        answer = fcntl.ioctl(control, _SIOCGIFFLAGS, request)
+        up = struct.unpack("16sh14x", answer)[1] | _IFF_UP
+        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", up))
+    # The kernel's buffers shall not grow beyond 1 MiB, so that a client which does
+    # not read is felt sooner (tcp(7)). Where they do, it only takes longer.
+    _set("tcp_rmem", "4096 131072 1048576")
+    _set("tcp_wmem", "4096 16384 1048576")
+
+
+def _set(name: str, value: str) -> bool:
+    """Set a sysctl of our network; in some containers they are read-only."""
+    try:
+        Path("/proc/sys/net/ipv4", name).write_text(value)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,126 @@
+"""Where submissions are built: a folder for each grading, one in it for each build,
+and the compiler, run there within bounds and in a cell of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from grader import strays
+from grader.failure import CannotGrade
+from grader.isolation import as_stranger, stranger
+from grader.sandbox import compiler_cell
+from grader.syscalls import refused_system_calls
+
+_SECONDS = 60
+_LIMITS = ("--cpu=40", f"--as={2 << 30}", f"--fsize={64 << 20}", "--core=0")
+_OUTPUT_BYTES = 64 << 10
+
+# Far more than a right submission's builds take of the disk.
+_ROOM_BYTES = 256 << 20
+
+_PREFIX = "echolab-"
+_NEW_SECONDS = 60
+
+
+@contextlib.contextmanager
+def folder() -> Iterator[Path]:
+    """A folder to build in, which is gone afterwards, and with it those of graders
+    that were killed. Raises CannotGrade if there is no room."""
+    _sweep()
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as name:
+        path = Path(name)
+        if _room(path) < _ROOM_BYTES:
+            needed = f"{_ROOM_BYTES >> 20} MiB are needed to build in"
+            raise CannotGrade(f"no space left in {path.parent}: {needed}")
+        path.chmod(0o711)  # so that the stranger can reach the places in it
+        descriptor = _open(path)
+        try:
+            _lock(descriptor)
+            yield path
+        finally:
+            os.close(descriptor)
+
+
+def hand_over(place: Path) -> None:
+    """Give the folder PLACE, and what is in it, to the stranger who runs the
+    compiler, if there is one. Nobody else shall write there from now on: what a
+    stranger puts there may be a link to anywhere."""
+    if (user := stranger()) is not None:
+        for path in (place, *place.iterdir()):
+            os.chown(path, user, user)
+
+
+def compile_in(place: Path, command: list[str], isolation: str) -> tuple[int, str]:
+    """Run COMMAND, a compiler's, in PLACE: its exit status, and what it said.
+
+    At most 60 seconds, 2 GiB of memory, files of 64 MiB, and 64 KiB of what it
+    says. Raises CannotGrade if it is not installed, or the disk is full.
+    """
+    with (
+        tempfile.TemporaryFile(dir=place.parent) as output,
+        refused_system_calls() as filter_fd,
+    ):
+        if isolation == "bubblewrap":
+            command = compiler_cell(place, command, filter_fd)
+        try:
+            status = subprocess.run(
+                ["/usr/bin/prlimit", *_LIMITS, "--", *as_stranger(), *command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=place,
+                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TMPDIR": "/tmp"},
+                pass_fds=[filter_fd],
+                timeout=_SECONDS,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            return 1, f"the compiler was not done after {_SECONDS} seconds"
+        except FileNotFoundError as error:
+            missing = f"{error.filename} is missing: run 'make setup'"
+            raise CannotGrade(missing) from None
+        finally:
+            strays.end()
+        output.seek(0)
+        text = output.read(_OUTPUT_BYTES).decode(errors="replace")
+    if status and _room(place) < _ROOM_BYTES // 2:
+        raise CannotGrade(f"no space left in {place.parent}")
+    return status, text
+
+
+def _room(path: Path) -> int:
+    """Bytes that may be written below PATH."""
+    state = os.statvfs(path)
+    return state.f_bavail * state.f_frsize
+
+
+def _open(path: Path) -> int:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(path, flags)
+
+
+def _lock(descriptor: int) -> None:
+    """Lock a folder, or raise BlockingIOError if somebody has. The kernel takes the
+    lock back from a process that ends in whatever way (flock(2))."""
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _sweep() -> None:
+    """Remove the folders of graders that are not there any more."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            descriptor = _open(path)
+            try:
+                _lock(descriptor)
+                # Who has just made one has not locked it yet.
+                if time.time() - os.fstat(descriptor).st_mtime > _NEW_SECONDS:
+                    shutil.rmtree(path)
+            finally:
+                os.close(descriptor)
