@@ -16,6 +16,7 @@ from grader.isolation import enter
 from grader.program import Program
 from grader.result import DEFAULT_SEED
 from grader.rubric import Check
+from grader.sandbox import SANITIZERS
 
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "color=never:print_legend=0:exitcode=66:detect_leaks=1",
@@ -42,6 +43,7 @@ class Bench:
         if sanitized:
             path = self._sanitizer_build()
             options["environment"] = SANITIZER_OPTIONS
+            options["libraries"] = SANITIZERS
         name = submission.STAGES[self.stage]
         return Program(path, arguments, self.isolation, name=name, **options)
 

@@ -22,9 +22,12 @@ SANITIZED = (
 # The static libcheck leaves it to us to name what it needs. With --wrap the
 # milestones see, and shorten, the student's reads and writes.
 MILESTONES = (
-    "-Wl,--wrap=send,--wrap=recv,--wrap=write,--wrap=read",
+    "-std=gnu17", "-pthread", "-Wl,--wrap=send,--wrap=recv,--wrap=write,--wrap=read",
     "-lcheck", "-lsubunit", "-lm", "-lrt",
 )  # fmt: skip
+# Sections of what runs by itself, before main() and after it: in the milestones,
+# that would be the student's code in the process that keeps the log.
+RUNS_BY_ITSELF = (".preinit_array*", ".init*", ".fini*", ".ctors*", ".dtors*")
 
 _HERE = Path(__file__).resolve().parent
 
@@ -67,18 +70,35 @@ class Workshop:
         """The unit tests, linked with the submission's functions."""
         stage = self._submission.stage
         place = self._place("milestones", *(_HERE / "milestones").glob("*.[ch]"))
-        built = self._gcc(place, [*PLAIN, "-c", "-o", "student.o", self._source])
+        # With -g, what is removed below would still be spoken of.
+        alone = [*PLAIN, "-g0", "-c", "-o", "student.o", self._source]
+        built = self._gcc(place, alone)
         if not built.ok:
             return built
+        if why_not := self._keep_functions(place):
+            return Build(None, built.seconds, why_not)
+        sources = [f"stage_{stage}.c", "milestones.c", "student.o"]
+        return self._gcc(place, ["-o", "milestones", *sources, *MILESTONES])
+
+    def _keep_functions(self, place: Path) -> str:
+        """Leave in PLACE's student.o what the milestones call: why that cannot be
+        done, or ""."""
         # Of the student's functions only those of the header can be seen: there
         # is another main(), and other names may be the same by chance.
         name = self._submission.name
-        header = (REPOSITORY / "stages" / str(stage) / f"{name}.h").read_text()
+        folder = REPOSITORY / "stages" / str(self._submission.stage)
+        header = (folder / f"{name}.h").read_text()
         named = sorted(set(re.findall(r"\b(\w+)\(", header)))
         seen = [f"--keep-global-symbol={function}" for function in named]
-        compile_in(place, ["/usr/bin/objcopy", *seen, "student.o"], self._isolation)
-        sources = [f"stage_{stage}.c", "milestones.c", "student.o"]
-        return self._gcc(place, [*PLAIN, "-o", "milestones", *sources, *MILESTONES])
+        dropped = [f"--remove-section={pattern}" for pattern in RUNS_BY_ITSELF]
+        objcopy = ["/usr/bin/objcopy", *seen, *dropped, "student.o"]
+        if compile_in(place, objcopy, self._isolation)[0]:
+            return "what runs before main() cannot be left out: it is used elsewhere"
+        # The loader, too, runs code, to choose a function (ifunc). An object that
+        # has such a one is marked as GNU's (elf(5), EI_OSABI).
+        if (place / "student.o").read_bytes()[7] != 0:
+            return "they run no function that the loader chooses (ifunc)"
+        return ""
 
     def _place(self, name: str, *more: Path) -> Path:
         """A new folder with the submission, and MORE files, ready to build in."""

@@ -66,7 +66,7 @@ def _obstacle() -> str:
     if not shutil.which("bwrap", path="/usr/bin:/bin"):
         return "bubblewrap is not installed (make setup installs it)"
     if os.getuid() == 0 and stranger() is None:
-        return "root may not become another user here, and runs no stranger's program"
+        return forbidden() or "root may not become another user here, to run them as"
     ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
@@ -85,7 +85,7 @@ def _try_isolation() -> str:
     """Enter a network and a cell: "it works", or what went wrong."""
     try:
         _enter_network()
-        bind = ["--ro-bind", "/usr", "/usr", "--ro-bind", gettempdir(), "/mnt"]
+        bind = ["--ro-bind", "/usr/bin", "/usr/bin", "--ro-bind", gettempdir(), "/mnt"]
         with refused_system_calls() as filter_fd:
             command = cell("/usr/bin/true", ["true"], filter_fd, extra=bind)
             done = subprocess.run(

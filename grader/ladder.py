@@ -1,20 +1,24 @@
 """The milestones: Check unit tests of the functions that a stage's header names.
 
 They run the student's functions inside a test process, which a submission could
-cheat. So they guide, and carry no points.
+cheat. So they guide, and carry no points. Even so what they show is what their
+own process says: its log is signed with a token that the tests do not see.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import secrets
 import time
 
 from grader.build import Workshop
 from grader.program import Program
 from grader.result import Milestone
+from grader.sandbox import CHECK
 
 _SECONDS = 60
-_LINE = re.compile(r"^(ok|not ok) \d+ - [^:]*:(\w+):\w+: (.*)$", re.MULTILINE)
 
 # What Check itself says of a function, and what it means.
 _IN_OTHER_WORDS = {
@@ -24,29 +28,55 @@ _IN_OTHER_WORDS = {
 
 
 def climb(workshop: Workshop, isolation: str) -> list[Milestone]:
-    """Each milestone of the submission, in the order of the work; none if the
-    unit tests cannot be built for it."""
+    """Each milestone of the submission, in the order of the work; if the unit
+    tests cannot be built for it, or do not come to their end, the one failed
+    milestone that says so."""
     built = workshop.build_milestones()
     if built.program is None:
         message = built.output.splitlines()[:1]
         return [Milestone("the unit tests can be linked", "failed", "".join(message))]
-    program = Program(built.program, ["/dev/stdout"], isolation, name="milestones")
+    token = secrets.token_hex(16)
+    ours, theirs = os.pipe()
     try:
-        end = time.monotonic() + _SECONDS
-        while not program.ended() and time.monotonic() < end:
-            time.sleep(0.002)
+        program = Program(
+            built.program, (), isolation, name="milestones", terminal=False,
+            stdin=ours, libraries=CHECK,
+        )  # fmt: skip
+    except BaseException:
+        os.close(theirs)
+        raise
+    finally:
+        os.close(ours)
+    try:
+        # Not before it has been found: it hides its memory then, and its name, too.
+        with contextlib.suppress(BrokenPipeError), open(theirs, "w") as secret:
+            secret.write(token)
+        how = _wait(program)
     finally:
         program.stop()
-    return parse(program.output.text())
+    found = parse(program.output.text(), token)
+    return found or [Milestone("the unit tests come to their end", "failed", how)]
 
 
-def parse(tap: str) -> list[Milestone]:
-    """The milestones in what Check's TAP log says: one line for each test, with
-    the function it is about, and what failed."""
+def _wait(program: Program) -> str:
+    """Wait until the unit tests have ended: how they did."""
+    end = time.monotonic() + _SECONDS
+    while not program.ended() and time.monotonic() < end:
+        time.sleep(0.002)
+    if not program.ended():
+        return f"the unit tests were not done after {_SECONDS} seconds"
+    return f"the unit tests ended before they were done: the program {program.ending()}"
+
+
+def parse(log: str, token: str) -> list[Milestone]:
+    """The milestones in the lines of the LOG that TOKEN signs: one for each test,
+    with the function it is about, and what failed; none if the end is missing."""
+    if not re.search(rf"^{token} end$", log, re.MULTILINE):
+        return []
     found = []
-    for ok, name, said in _LINE.findall(tap):
+    line = re.compile(rf"^{token} (passed|failed) (\w+) (.*)$", re.MULTILINE)
+    for status, name, said in line.findall(log):
         for theirs, ours in _IN_OTHER_WORDS.items():
             said = ours if said.startswith(theirs) else said
-        passed = ok == "ok"
-        found.append(Milestone(name, *(("passed", "") if passed else ("failed", said))))
+        found.append(Milestone(name, status, said))
     return found

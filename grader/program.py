@@ -74,12 +74,14 @@ class Program:
         stdin: int = subprocess.DEVNULL,
         descriptors: tuple[int, int] = DESCRIPTORS,
         environment: dict[str, str] | None = None,
+        libraries: tuple[str, ...] = (),
     ) -> None:
         """Start PATH with ARGUMENTS.
 
         Its standard output is a terminal, as when a student runs it (stdio then
         writes line by line), or with TERMINAL false a pipe, whose bytes arrive
-        as they are. DESCRIPTORS are its soft and its hard limit.
+        as they are. DESCRIPTORS are its soft and its hard limit, LIBRARIES what it is
+        linked with besides the C library.
         """
         self.output = Stream(64 << 10 if terminal else 16 << 20)
         self.errors = Stream()
@@ -98,7 +100,9 @@ class Program:
             command = [str(path), *arguments]
             if passed:
                 argv = [name, *arguments]
-                command = cell(str(path), argv, filter_fd, environment, their_status)
+                command = cell(
+                    str(path), argv, filter_fd, environment, their_status, libraries
+                )
             self._process = subprocess.Popen(
                 [*self._launchers(descriptors, environment or {}), *command],
                 stdin=stdin,
@@ -115,7 +119,8 @@ class Program:
         self._report = b""
         self._init: int | None = None
         self._stopped = False
-        self._keeper = threading.Thread(target=self._keep, daemon=True)
+        process = os.pidfd_open(self._process.pid)
+        self._keeper = threading.Thread(target=self._keep, args=[process], daemon=True)
         self._keeper.start()
         self.pid = self._find()
 
@@ -164,30 +169,33 @@ class Program:
         family = procfs.tree(self._init)
         return family[1] if len(family) > 1 else None
 
-    def _keep(self) -> None:
+    def _keep(self, process: int) -> None:
         """Take all that it writes, so that it never waits for us, and see to it
-        that it stays within its bounds."""
+        that it stays within its bounds. PROCESS is a descriptor of it."""
         poll = select.poll()
-        for fd in self._streams:
+        open_ = {process, *self._streams}
+        for fd in open_:
             poll.register(fd, select.POLLIN)
-        reading = set(self._streams)
-        watchman = Guard(
-            self._process.pid, self.isolation == "bubblewrap", lambda: self.printed
-        )
-        while reading or not self.ended():
+        shared = self.isolation == "bubblewrap"
+        watchman = Guard(self._process.pid, shared, lambda: self.printed)
+        while open_:
             for fd, _ in poll.poll(50):  # milliseconds
-                try:
-                    data = os.read(fd, 1 << 16)
-                except OSError:  # EIO: nobody has the terminal open any more
-                    data = b""
-                if data:
+                if data := self._read(fd):
                     self._streams[fd].add(data)
                 else:
                     poll.unregister(fd)
-                    reading.discard(fd)
+                    open_.discard(fd)
             if not self.over_limit and (said := watchman.passed()):
                 self.over_limit = said
                 self._kill()
+        os.close(process)
+
+    def _read(self, fd: int) -> bytes:
+        """What there is to read; nothing at the end, and of the process's end."""
+        try:
+            return os.read(fd, 1 << 16) if fd in self._streams else b""
+        except OSError:  # EIO: nobody has the terminal open any more
+            return b""
 
     @property
     def printed(self) -> int:

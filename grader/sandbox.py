@@ -3,19 +3,18 @@ that it is linked with, and nothing else of the machine. See bwrap(1)."""
 
 from __future__ import annotations
 
+import functools
 import os
 import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
-# What a program built by us may be linked with; nothing else of the machine is
-# there, least of all another program to run.
-_LIBRARIES = (
-    "libc.so.6", "libm.so.6", "libpthread.so.0", "librt.so.1", "libdl.so.2",
-    "libgcc_s.so.1", "libstdc++.so.6", "libasan.so.*", "libubsan.so.*",
-    "libsubunit.so.0",
-)  # fmt: skip
-_LOADERS = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1")
+# What programs are linked with; nothing else of the machine is there, least of all
+# another program to run. libgcc_s is loaded by a thread that ends.
+_LIBRARIES = ("libc.so.6", "libgcc_s.so.1")
+SANITIZERS = ("libasan.so.*", "libubsan.so.*", "libstdc++.so.6", "libm.so.6")
+CHECK = ("libsubunit.so.0", "libm.so.6")
+_LOADERS = ("ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1")
 
 _NAMESPACES = (
     "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts",
@@ -27,15 +26,18 @@ _NAMESPACES = (
 _SCRATCH_BYTES, _COMPILER_SCRATCH_BYTES = 16 << 20, 512 << 20
 
 
-def libraries() -> list[str]:
-    """The paths of the shared libraries that a program may need."""
-    folders = [f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}", "/usr/lib64"]
-    found = [loader for loader in _LOADERS if os.path.exists(loader)]
-    for folder in map(Path, folders):
-        for pattern in _LIBRARIES:
-            for path in folder.glob(pattern):
-                found += [str(path), str(path).removeprefix("/usr")]
-    return found
+@functools.cache
+def libraries(more: tuple[str, ...] = ()) -> list[str]:
+    """The options of bwrap for the shared libraries that a program may need: the C
+    library, and MORE. /lib and /lib64 are links, as in Debian and Ubuntu."""
+    folder = f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}"
+    options = ["--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"]
+    found = [f"/usr/{lib}/{name}" for lib in ("lib", "lib64") for name in _LOADERS]
+    for pattern in (*_LIBRARIES, *more):
+        found += map(str, Path(folder).glob(pattern))
+    for path in filter(os.path.exists, found):
+        options += ["--ro-bind", os.path.realpath(path), path]
+    return options
 
 
 def cell(
@@ -44,16 +46,17 @@ def cell(
     filter_fd: int,
     environment: dict[str, str] | None = None,
     status_fd: int | None = None,
+    more: tuple[str, ...] = (),
     extra: Sequence[str] = (),
 ) -> list[str]:
     """The command that runs PROGRAM with ARGV (its name first) in a cell.
 
     It reads the refused system calls from FILTER_FD. On STATUS_FD it reports its
-    child's pid, as JSON. EXTRA are more options for bwrap.
+    child's pid, as JSON. MORE are libraries besides the C library's (SANITIZERS or
+    CHECK), EXTRA are more options for bwrap.
     """
     command = ["/usr/bin/bwrap", *_NAMESPACES, "--seccomp", str(filter_fd)]
-    for path in libraries():
-        command += ["--ro-bind", os.path.realpath(path), path]
+    command += libraries(more)
     command += _own_folders(_SCRATCH_BYTES)
     if os.path.dirname(program) != "/usr/bin":
         command += ["--ro-bind", program, f"/{argv[0]}"]

@@ -75,7 +75,7 @@ START_TEST(test_echo_client)
 }
 END_TEST
 
-int main(int argc, char *argv[])
+int main(void)
 {
 	const struct milestone milestones[] = {
 		{"parse_port", test_parse_port},
@@ -86,6 +86,5 @@ int main(int argc, char *argv[])
 	};
 
 	return run_milestones(milestones,
-			      sizeof(milestones) / sizeof(milestones[0]),
-			      argc > 1 ? argv[1] : "/dev/stdout");
+			      sizeof(milestones) / sizeof(milestones[0]));
 }

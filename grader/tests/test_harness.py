@@ -14,7 +14,6 @@ import pytest
 from grader import lesson, procfs, rubric
 from grader.client import around, quote
 from grader.failure import Failure, Finding
-from grader.ladder import parse
 from grader.program import Stream
 from grader.submission import REPOSITORY
 from grader.tests.conftest import run_grader
@@ -58,17 +57,6 @@ def test_a_lesson_has_all_its_parts_in_eighty_columns() -> None:
         assert part in text
 
 
-def test_the_milestones_are_read_from_checks_log() -> None:
-    log = "ok 1 - a.c:f:test_f: Passed\r\nnot ok 2 - a.c:g:test_g: it: is wrong\r\n"
-    first, second = parse(log.replace("\r", ""))
-    assert (first.name, first.status, first.message) == ("f", "passed", "")
-    assert (second.name, second.status, second.message) == (
-        "g",
-        "failed",
-        "it: is wrong",
-    )
-
-
 def test_a_sleeping_process_is_seen_in_its_call() -> None:
     with subprocess.Popen(["/bin/sleep", "60"]) as sleeper:
         end = time.monotonic() + 30
@@ -79,44 +67,6 @@ def test_a_sleeping_process_is_seen_in_its_call() -> None:
         sleeper.kill()
     assert tasks[0].state == "S" and tasks[0].call and tasks[0].call.timed()
     assert procfs.tasks(sleeper.pid) == []
-
-
-WRONG_FUNCTIONS = """
-#include "tcp_server.h"
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/epoll.h>
-int parse_port(const char *text) { return atoi(text); }
-int set_nonblocking(int fd) { return fcntl(fd, F_SETFD, O_NONBLOCK); }
-int create_loop(void) { for (;;); }
-void connect_to(void) {}
-int loop_attach(int epoll_fd, int fd, uint32_t events, void *owner)
-{
-    struct epoll_event event = {.events = EPOLLOUT, .data.ptr = owner};
-    (void)events;
-    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
-}
-int loop_run(int epoll_fd, int listen_sock_fd)
-{
-    (void)epoll_fd;
-    return *(volatile int *)(long)listen_sock_fd;
-}
-int main(void) { return 0; }
-"""
-
-
-def test_the_milestones_fail_for_wrong_functions_and_missing_ones(
-    submit: Submit,
-) -> None:
-    graded = run_grader("3", "--submission", submit(3, WRONG_FUNCTIONS))
-    said = {m["name"]: m["message"] for m in graded.stage(3)["milestones"]}
-    assert {m["status"] for m in graded.stage(3)["milestones"]} == {"failed"}
-    assert said["parse_port"] == 'parse_port("") returned 0, not -1'
-    assert said["create_server"].startswith("there is no function create_server()")
-    assert "O_NONBLOCK" in said["set_nonblocking"]
-    assert "still waiting" in said["create_loop"]
-    assert "reported already" in said["loop_attach"]
 
 
 # A program that says what it can see; it does nothing, wherever it runs.

@@ -1,0 +1,2 @@
+/* There is no function main, but an array. It dies as it starts. */
+const char main[] = {0};
