@@ -7,7 +7,7 @@ unexport PYTHONHOME PYTHONPATH
 export PYTHONNOUSERSITE := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup setup-lint grade solutions test bench lint linters format clean
+.PHONY: help setup setup-lint grade solutions test matrix flake bench lint linters format clean
 .NOTPARALLEL: # in `make -j setup grade`, too, one comes after the other
 
 help: ## list what can be made
@@ -36,6 +36,12 @@ grade solutions: | $(PYTHON)
 test: | $(PYTHON) ## test the grader itself; to choose: PYTEST_ARGS="-k setup"
 	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 \
 		$(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_ARGS) grader/tests
+
+matrix: | $(PYTHON) ## show what the grader says of the right and the wrong programs
+	@$(PYTHON) -m grader.tests.matrix $(PROGRAMS)
+
+flake: | $(PYTHON) ## grade every right program RUNS=100 times, and count what fails
+	@$(PYTHON) -m grader.tests.flake $(RUNS)
 
 bench: | $(PYTHON) ## measure what isolation costs
 	@$(PYTHON) -m grader.tests.benchmark

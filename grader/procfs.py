@@ -194,13 +194,26 @@ class Use:
     processor_seconds: float
 
 
+# Page tables are memory, too: of a page for each two MiB that are touched once.
+_HOLDS_DATA = re.compile(r"^(?:RssAnon|RssShmem|VmSwap|VmPTE):\s+(\d+)", re.M)
+_PAGE_TABLES = re.compile(r"^VmPTE:\s+(\d+)", re.M)
+_HOLDS_ITS_SHARE = re.compile(r"^(?:Pss_Anon|Pss_Shmem|SwapPss):\s+(\d+)", re.M)
+
+
+def _kilobytes(process: int, file: str, pattern: re.Pattern[str]) -> int:
+    """The sum of what PATTERN finds in a file of PROCESS. Its first thread may have
+    ended, and then knows nothing of the memory of the others."""
+    for tid in _numbers(f"/proc/{process}/task"):
+        if sizes := pattern.findall(_read(f"/proc/{tid}/{file}")):
+            return sum(map(int, sizes))
+    return 0
+
+
 def use(pid: int) -> Use:
     """What PID's tree uses now. Shared pages are counted for each who has them."""
     threads, kilobytes, ticks = 0, 0, 0
     for process in tree(pid):
-        status = _read(f"/proc/{process}/status")
-        sizes = re.findall(r"^(?:RssAnon|RssShmem|VmSwap):\s+(\d+)", status, re.M)
-        kilobytes += sum(map(int, sizes))
+        kilobytes += _kilobytes(process, "status", _HOLDS_DATA)
         fields = _read(f"/proc/{process}/stat").rpartition(")")[2].split()
         if fields:  # numbered as in proc_pid_stat(5), less the first two
             ticks += sum(map(int, fields[14 - 3 : 18 - 3]))
@@ -212,9 +225,8 @@ def proportional_bytes(pid: int) -> int:
     """Memory of PID's tree that holds data, shared pages counted once. Slow."""
     kilobytes = 0
     for process in tree(pid):
-        rollup = _read(f"/proc/{process}/smaps_rollup")
-        sizes = re.findall(r"^(?:Pss_Anon|Pss_Shmem|SwapPss):\s+(\d+)", rollup, re.M)
-        kilobytes += sum(map(int, sizes))
+        kilobytes += _kilobytes(process, "smaps_rollup", _HOLDS_ITS_SHARE)
+        kilobytes += _kilobytes(process, "status", _PAGE_TABLES)
     return kilobytes << 10
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import select
@@ -25,7 +26,7 @@ from grader.syscalls import refused_system_calls
 DESCRIPTORS = (1024, 4096)
 
 # What becomes the program by exec, one after the other.
-_LAUNCHERS = ("/env", "/prlimit", "/setpriv", "/bwrap")
+_LAUNCHERS = ("/usr/bin/env", "/usr/bin/prlimit", "/usr/bin/setpriv", "/usr/bin/bwrap")
 
 
 class Stream:
@@ -145,13 +146,7 @@ class Program:
             pid: int | None = self._process.pid
             if self.isolation == "bubblewrap":
                 pid = self._child_of_init()
-            try:
-                exe = os.readlink(f"/proc/{pid}/exe") if pid else ""
-            except PermissionError:  # it hides, which no launcher does
-                return pid
-            except OSError:
-                exe = ""
-            if exe and not exe.endswith(_LAUNCHERS):
+            if pid and not _is_launcher(pid):
                 return pid
             if self.ended():
                 return None
@@ -257,6 +252,23 @@ class Program:
         if status >= 0:
             return f"exited with status {status}"
         return f"was killed by {signal_name(-status)}"
+
+
+def _is_launcher(pid: int) -> bool:
+    """Whether PID still runs what is only to become the program. The files are
+    compared: by its name, a program could pass itself off for one."""
+    try:
+        runs = os.stat(f"/proc/{pid}/exe")
+    except PermissionError:  # it hides, which no launcher does
+        return False
+    except OSError:  # it has ended
+        return True
+    return any(os.path.samestat(runs, launcher) for launcher in _launchers())
+
+
+@functools.cache
+def _launchers() -> list[os.stat_result]:
+    return [os.stat(path) for path in _LAUNCHERS if os.path.exists(path)]
 
 
 def signal_name(number: int) -> str:

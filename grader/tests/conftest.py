@@ -54,6 +54,15 @@ def run_grader(*arguments: str | Path, cwd: Path = REPOSITORY) -> Graded:
     return Graded(done.returncode, done.stdout, done.stderr, result)
 
 
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Show the matrix of what was said of the programs, if any was graded."""
+    from grader.tests.matrix import MATRIX  # which imports from here
+
+    if MATRIX in config.stash:
+        terminalreporter.section("what the grader says of the programs")
+        terminalreporter.write_line(config.stash[MATRIX])
+
+
 @pytest.fixture
 def submit(tmp_path: Path) -> Callable[[int, str | bytes | Path], Path]:
     """Lays out a submission of one stage from its source: its folder."""

@@ -1,0 +1,147 @@
+"""The wrong and the right programs that the grader is tried on, and the matrix of
+what it says of each: programs down, checks across.
+
+/usr/bin/python3 -m grader.tests.matrix [NAME ...]     (make matrix)
+
+programs/wrong.toml has for each wrong program the checks that it must fail, those
+that it may fail, and words that the lesson of a failed check must contain. All
+others must pass, or be skipped because of a failed one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import string
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grader import rubric
+from grader.submission import STAGES
+from grader.tests.conftest import Graded, run_grader
+
+PROGRAMS = Path(__file__).with_name("programs")
+TABLE: dict[str, dict[str, Any]] = tomllib.loads((PROGRAMS / "wrong.toml").read_text())
+
+# Grading is mostly waiting: more runs than processors share them well.
+AT_ONCE = 2 * (os.cpu_count() or 1)
+
+# Where test_programs.py puts the matrix, to be shown at its end.
+MATRIX: pytest.StashKey[str] = pytest.StashKey()
+
+_LETTERS = string.ascii_letters
+_MARKS = {"passed": "·", "failed": "x", "skipped": " ", "error": "!"}
+
+
+@dataclass(frozen=True, order=True)
+class Program:
+    """One program that the grader is tried on: programs/KIND/STAGE/NAME.c."""
+
+    kind: str
+    stage: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.stage}/{self.name}"
+
+    @property
+    def expected(self) -> dict[str, Any]:
+        """What the table says of a wrong one; nothing of a right one."""
+        return dict(TABLE[str(self.stage)][self.name]) if self.kind == "wrong" else {}
+
+    def disagreement(self, graded: Graded) -> str:
+        """What GRADED says of it that the table does not, or ""."""
+        stage = graded.stage(self.stage)
+        if stage["status"] != "graded":
+            return f"it is not graded: {graded.err}"
+        failed = {c["id"]: c for c in stage["checks"] if c["status"] == "failed"}
+        must = set(self.expected.get("must", ()))
+        may = must | set(self.expected.get("may", ()))
+        parts = [f"passes {id}" for id in sorted(must - set(failed))]
+        for id in sorted(set(failed) - may):
+            says = failed[id]["evidence"].get("says", "")
+            parts.append(f"fails {id}: {failed[id]['message']} ({says})")
+        words = self.expected.get("says", "")
+        lessons = " ".join(failed[id]["details"] for id in sorted(must & set(failed)))
+        if words not in " ".join(lessons.split()):
+            parts.append(f"no lesson says {words!r}")
+        return "; ".join(parts)
+
+
+def programs(kind: str) -> list[Program]:
+    """All programs of a KIND (right or wrong), by stage and name."""
+    return [
+        Program(kind, stage, path.stem)
+        for stage in STAGES
+        for path in sorted((PROGRAMS / kind / str(stage)).glob("*.c"))
+    ]
+
+
+def grade(program: Program) -> Graded:
+    """What the grader says of PROGRAM."""
+    with tempfile.TemporaryDirectory(prefix="programs-") as folder:
+        place = Path(folder, str(program.stage))
+        place.mkdir()
+        source = PROGRAMS / program.kind / str(program.stage) / f"{program.name}.c"
+        shutil.copy(source, place / f"{STAGES[program.stage]}.c")
+        return run_grader(str(program.stage), "--submission", folder)
+
+
+def table(verdicts: dict[Program, Graded]) -> str:
+    """The matrix: a line for each program, a column for each check of its stage."""
+    lines = []
+    for stage in STAGES:
+        rows = {p: g for p, g in sorted(verdicts.items()) if p.stage == stage}
+        if not rows:
+            continue
+        checks = rubric.load(stage).checks.values()
+        lines += [f"Stage {stage}: x fails, ! fails against the table, · passes", ""]
+        lines += [f"  {a} {c.id}" for a, c in zip(_LETTERS, checks)]
+        lines += ["", f"{'':38}{_LETTERS[: len(checks)]}"]
+        for program, graded in rows.items():
+            lines.append(f"{str(program):<37.37} {_row(program, graded)}".rstrip())
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _row(program: Program, graded: Graded) -> str:
+    expected = program.expected
+    must = set(expected.get("must", ()))
+    may = must | set(expected.get("may", ()))
+    marks = ""
+    for id, check in graded.checks(program.stage).items():
+        failed = check["status"] == "failed"
+        wrong = failed and id not in may or not failed and id in must
+        marks += "!" if wrong else _MARKS[check["status"]]
+    return marks
+
+
+def main(names: Iterable[str]) -> int:
+    """Grade all programs, or those that have one of NAMES in theirs; print the
+    matrix, and what disagrees with the table: 1 if anything does."""
+    chosen = programs("right") + programs("wrong")
+    if names:
+        chosen = [p for p in chosen if any(name in str(p) for name in names)]
+    verdicts, disagreements = {}, []
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for program, graded in zip(chosen, pool.map(grade, chosen)):
+            verdicts[program] = graded
+            if said := program.disagreement(graded):
+                disagreements.append(f"{program} {said}")
+            if sys.stderr.isatty():
+                print(f"\r{len(verdicts)}/{len(chosen)} ", end="", file=sys.stderr)
+    print(table(verdicts))
+    print("\n".join(disagreements) or "All as the table has it.")
+    return 1 if disagreements else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
