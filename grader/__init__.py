@@ -9,7 +9,7 @@ build.py        compiles it, plainly and with sanitizers
 workplace.py    where that is done, and the compiler within its bounds
 isolation.py    what keeps strangers' programs apart from the machine
 sandbox.py      the cell that a program runs in; syscalls.py, what it is refused
-guard.py        how much of the machine a program may use
+guard.py        how much of the machine a program may use; usage.py, how much it does
 strays.py       who is left when a program has ended
 program.py      one running program: its output, its signals, its end
 procfs.py       what the kernel shows of it, read-only

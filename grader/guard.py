@@ -11,16 +11,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from grader import procfs
+from grader import procfs, usage
+from grader.sandbox import SCRATCH_BYTES
 
 MEMORY_BYTES = 1 << 30
 PROCESSOR_SECONDS = 120
 PROCESSES = 2000  # threads are counted, too: a thread for each of 1000 clients is fine
-SOCKETS = 12000  # in our network, our clients' own among them
+CONNECTIONS = 12000  # ends of them, in our network: our clients' own are among them
+OTHER_SOCKETS = 500
+QUEUED_BYTES = 256 << 20  # sent or received, and not yet taken
+FILES = 1000
+OPEN_FILES = 50_000
+MAPPINGS = 500_000
 OUTPUT_BYTES = 256 << 20
 FILE_BYTES = 16 << 20
 
 _EVERY_SECONDS = 0.05
+
+# The kernel's notes on everything grow by this before we ask whose they are.
+_NOTED_BYTES = 256 << 20
 
 
 def limits(descriptors: tuple[int, int], count_processes: bool) -> list[str]:
@@ -42,12 +51,14 @@ class Guard:
     """Looks, now and then, at what the processes below ROOT use together."""
 
     def __init__(self, root: int, alone: bool, printed: Callable[[], int]) -> None:
-        """ALONE says whether our network is shared with the program and nobody
-        else; PRINTED says how many bytes the program has written so far."""
+        """ALONE says whether it is in a cell, and has our network to itself, but for
+        us; PRINTED says how many bytes the program has written so far."""
         self._root = root
         self._alone = alone
         self._printed = printed
         self._next = 0.0
+        self._files_before = usage.open_files()
+        self._notes_before = usage.kernel_bytes()
 
     def passed(self) -> str:
         """The bound that has been passed, in words ("it used …"), or ""."""
@@ -56,22 +67,47 @@ class Guard:
             return ""
         said = self._look()
         # A thousand processes take long to look at: leave time for all else.
-        self._next = now + max(_EVERY_SECONDS, 10 * (time.monotonic() - now))
+        self._next = now + max(_EVERY_SECONDS, 2 * (time.monotonic() - now))
         return said
 
     def _look(self) -> str:
         if self._printed() > OUTPUT_BYTES:
             return f"it printed more than {OUTPUT_BYTES >> 20} MiB"
-        use = procfs.use(self._root)
+        use = usage.use(self._root)
         # Pages that processes share were counted for each of them.
         if use.memory_bytes > MEMORY_BYTES:
-            if procfs.proportional_bytes(self._root) > MEMORY_BYTES:
+            if usage.proportional_bytes(self._root) > MEMORY_BYTES:
                 return f"it used more than {MEMORY_BYTES >> 30} GiB of memory"
         if use.processor_seconds > PROCESSOR_SECONDS:
             return f"it used more than {PROCESSOR_SECONDS} s of processor time"
         if use.tasks > PROCESSES:
             return f"it started more than {PROCESSES} processes and threads"
-        # What the kernel keeps for a socket is in nobody's memory.
-        if self._alone and procfs.sockets_in_use() > SOCKETS:
-            return f"it opened more than {SOCKETS} sockets"
+        return self._kept_by_the_kernel() or (self._alone and self._in_its_cell()) or ""
+
+    def _kept_by_the_kernel(self) -> str:
+        """The bound that has been passed in what is in the kernel's own memory. How
+        much all have of that is cheap to know; whose it is, we ask only if it grew.
+        """
+        if usage.open_files() - self._files_before > OPEN_FILES:
+            if usage.has_open(self._root, OPEN_FILES):
+                return f"it had more than {OPEN_FILES} files open"
+        if usage.kernel_bytes() - self._notes_before > _NOTED_BYTES:
+            if usage.has_mapped(self._root, MAPPINGS):
+                return f"its memory was in more than {MAPPINGS} pieces"
+        return ""
+
+    def _in_its_cell(self) -> str:
+        """The same of what is in our network and in the cell's /tmp."""
+        ends, others = usage.sockets_in_use()
+        if ends > CONNECTIONS:
+            return f"it opened more than {CONNECTIONS // 2} connections to itself"
+        if others > OTHER_SOCKETS:
+            return f"it opened more than {OTHER_SOCKETS} sockets that are not TCP's"
+        if usage.tcp_memory_bytes() > QUEUED_BYTES:
+            queued = sum(s.tx_queue + s.rx_queue for s in procfs.sockets())
+            if queued > QUEUED_BYTES:
+                return f"it left more than {QUEUED_BYTES >> 20} MiB in connections"
+        last = procfs.tree(self._root)[-1]
+        if usage.files_in_tmp(last, SCRATCH_BYTES) > FILES:
+            return f"it made more than {FILES} files"
         return ""

@@ -105,7 +105,8 @@ class Socket:
     any_address: bool = False
 
 
-def _read(path: str, limit: int = -1) -> str:
+def read(path: str, limit: int = -1) -> str:
+    """The text of a file of /proc, up to LIMIT characters; "" if it is not there."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read(limit)
@@ -116,7 +117,7 @@ def _read(path: str, limit: int = -1) -> str:
 @functools.cache
 def sees_system_calls() -> bool:
     """Whether this kernel lets us read which call a process of ours sleeps in."""
-    return bool(_read(f"/proc/{os.getpid()}/syscall"))
+    return bool(read(f"/proc/{os.getpid()}/syscall"))
 
 
 def _call(text: str) -> Call | None:
@@ -132,8 +133,8 @@ def _call(text: str) -> Call | None:
 def children(pid: int) -> list[int]:
     """The processes that PID is the parent of."""
     pids: list[int] = []
-    for tid in _numbers(f"/proc/{pid}/task"):
-        pids += map(int, _read(f"/proc/{pid}/task/{tid}/children").split())
+    for tid in numbers(f"/proc/{pid}/task"):
+        pids += map(int, read(f"/proc/{pid}/task/{tid}/children").split())
     return pids
 
 
@@ -145,7 +146,8 @@ def tree(pid: int) -> list[int]:
     return pids
 
 
-def _numbers(folder: str) -> list[int]:
+def numbers(folder: str) -> list[int]:
+    """The entries of a folder of /proc that are numbers; none if it is not there."""
     try:
         return [int(name) for name in os.listdir(folder) if name.isdigit()]
     except OSError:
@@ -156,11 +158,11 @@ def tasks(pid: int) -> list[Task]:
     """Every thread of PID and of its descendants, as it is now."""
     found = []
     for process in tree(pid):
-        for tid in _numbers(f"/proc/{process}/task"):
+        for tid in numbers(f"/proc/{process}/task"):
             folder = f"/proc/{process}/task/{tid}"
             before = _switches(folder)
-            state = _read(f"{folder}/stat").rpartition(")")[2].split()[:1]
-            call = _call(_read(f"{folder}/syscall"))
+            state = read(f"{folder}/stat").rpartition(")")[2].split()[:1]
+            call = _call(read(f"{folder}/syscall"))
             # A reading that a switch fell into would mix two moments.
             if state and before is not None and before == _switches(folder):
                 found.append(Task(process, tid, state[0], call, before))
@@ -170,7 +172,7 @@ def tasks(pid: int) -> list[Task]:
 
 
 def _switches(folder: str) -> int | None:
-    counts = re.findall(r"ctxt_switches:\s+(\d+)", _read(f"{folder}/status"))
+    counts = re.findall(r"ctxt_switches:\s+(\d+)", read(f"{folder}/status"))
     return sum(map(int, counts)) if counts else None
 
 
@@ -178,63 +180,17 @@ def processor_seconds(pid: int) -> float:
     """Processor time that the living threads of PID's tree have used."""
     total = 0
     for process in tree(pid):
-        for tid in _numbers(f"/proc/{process}/task"):
-            fields = _read(f"/proc/{process}/task/{tid}/schedstat").split()
+        for tid in numbers(f"/proc/{process}/task"):
+            fields = read(f"/proc/{process}/task/{tid}/schedstat").split()
             total += int(fields[0]) if fields else 0
     return total / 1e9
-
-
-@dataclass(frozen=True)
-class Use:
-    """What a process and its descendants use of the machine, together. Processor
-    time includes that of descendants which have ended and been waited for."""
-
-    tasks: int
-    memory_bytes: int
-    processor_seconds: float
-
-
-# Page tables are memory, too: of a page for each two MiB that are touched once.
-_HOLDS_DATA = re.compile(r"^(?:RssAnon|RssShmem|VmSwap|VmPTE):\s+(\d+)", re.M)
-_PAGE_TABLES = re.compile(r"^VmPTE:\s+(\d+)", re.M)
-_HOLDS_ITS_SHARE = re.compile(r"^(?:Pss_Anon|Pss_Shmem|SwapPss):\s+(\d+)", re.M)
-
-
-def _kilobytes(process: int, file: str, pattern: re.Pattern[str]) -> int:
-    """The sum of what PATTERN finds in a file of PROCESS. Its first thread may have
-    ended, and then knows nothing of the memory of the others."""
-    for tid in _numbers(f"/proc/{process}/task"):
-        if sizes := pattern.findall(_read(f"/proc/{tid}/{file}")):
-            return sum(map(int, sizes))
-    return 0
-
-
-def use(pid: int) -> Use:
-    """What PID's tree uses now. Shared pages are counted for each who has them."""
-    threads, kilobytes, ticks = 0, 0, 0
-    for process in tree(pid):
-        kilobytes += _kilobytes(process, "status", _HOLDS_DATA)
-        fields = _read(f"/proc/{process}/stat").rpartition(")")[2].split()
-        if fields:  # numbered as in proc_pid_stat(5), less the first two
-            ticks += sum(map(int, fields[14 - 3 : 18 - 3]))
-            threads += int(fields[20 - 3])
-    return Use(threads, kilobytes << 10, ticks / os.sysconf("SC_CLK_TCK"))
-
-
-def proportional_bytes(pid: int) -> int:
-    """Memory of PID's tree that holds data, shared pages counted once. Slow."""
-    kilobytes = 0
-    for process in tree(pid):
-        kilobytes += _kilobytes(process, "smaps_rollup", _HOLDS_ITS_SHARE)
-        kilobytes += _kilobytes(process, "status", _PAGE_TABLES)
-    return kilobytes << 10
 
 
 def memory_bytes(pid: int) -> int:
     """Memory of PID's tree that holds data (anonymous pages, swapped or not)."""
     total = 0
     for process in tree(pid):
-        status = _read(f"/proc/{process}/status")
+        status = read(f"/proc/{process}/status")
         sizes = re.findall(r"^(?:RssAnon|VmSwap):\s+(\d+) kB", status, re.MULTILINE)
         total += sum(map(int, sizes)) * 1024
     return total
@@ -243,7 +199,7 @@ def memory_bytes(pid: int) -> int:
 def descriptors(pid: int) -> dict[int, str]:
     """Open descriptors of PID, each with what it is a link to."""
     links = {}
-    for fd in _numbers(f"/proc/{pid}/fd"):
+    for fd in numbers(f"/proc/{pid}/fd"):
         try:
             links[fd] = os.readlink(f"/proc/{pid}/fd/{fd}")
         except OSError:
@@ -256,7 +212,7 @@ def watched(pid: int) -> dict[int, dict[int, int]]:
     found = {}
     for fd, link in descriptors(pid).items():
         if link == "anon_inode:[eventpoll]":
-            info = _read(f"/proc/{pid}/fdinfo/{fd}")
+            info = read(f"/proc/{pid}/fdinfo/{fd}")
             pairs = re.findall(r"^tfd:\s*(\d+) events:\s*([0-9a-f]+)", info, re.M)
             found[fd] = {int(target): int(events, 16) for target, events in pairs}
     return found
@@ -272,7 +228,7 @@ def armed_timer(pid: int) -> bool:
     """Whether a timerfd of PID is going to fire."""
     for fd, link in descriptors(pid).items():
         if link == "anon_inode:[timerfd]":
-            info = _read(f"/proc/{pid}/fdinfo/{fd}")
+            info = read(f"/proc/{pid}/fdinfo/{fd}")
             if re.search(r"it_value: \((?!0, 0\))", info):
                 return True
     return False
@@ -298,7 +254,7 @@ def _socket(line: str) -> Socket | None:
 def sockets(pid: int | str = "self") -> Iterator[Socket]:
     """Every TCP socket of PID's network namespace."""
     for family in ("tcp", "tcp6"):
-        for line in _read(f"/proc/{pid}/net/{family}").splitlines()[1:]:
+        for line in read(f"/proc/{pid}/net/{family}").splitlines()[1:]:
             if socket := _socket(line):
                 yield socket
 
@@ -318,12 +274,6 @@ def listeners(pid: int | str = "self") -> list[Socket]:
         except OSError:
             continue
     return found
-
-
-def sockets_in_use() -> int:
-    """How many sockets of any kind there are in our network namespace."""
-    used = re.search(r"^sockets: used (\d+)", _read("/proc/self/net/sockstat"))
-    return int(used[1]) if used else 0
 
 
 def backlog(port: int) -> int:

@@ -15,7 +15,7 @@ import tty
 from collections.abc import Sequence
 from pathlib import Path
 
-from grader import guard, procfs, strays
+from grader import guard, procfs, strays, usage
 from grader.failure import CannotGrade
 from grader.guard import Guard
 from grader.isolation import as_stranger, stranger
@@ -88,6 +88,7 @@ class Program:
         self.errors = Stream()
         self.isolation = isolation
         self.over_limit = ""
+        self._oom_kills = usage.oom_kills()
         ours, theirs = os.openpty() if terminal else os.pipe()
         if terminal:
             tty.setraw(theirs)
@@ -114,6 +115,9 @@ class Program:
                 cwd="/",
             )
         strays.know(self._process.pid)
+        # If the kernel must kill something for its memory, then this.
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{self._process.pid}/oom_score_adj").write_text("1000")
         for fd in (theirs, their_errors, their_status):
             os.close(fd)
         self._streams = {ours: self.output, errors: self.errors}
@@ -212,6 +216,11 @@ class Program:
         if code is not None and self.isolation == "bubblewrap" and code > 128:
             return 128 - code  # bubblewrap's init reports as a shell does
         return code
+
+    def starved(self) -> bool:
+        """Whether the kernel killed it, or may have, for want of memory."""
+        killed = self.status() == -signal.SIGKILL and not self.over_limit
+        return killed and usage.oom_kills() > self._oom_kills
 
     def signal(self, number: int) -> None:
         """Send it a signal; one that has ended feels nothing."""

@@ -23,7 +23,7 @@ _NAMESPACES = (
 )  # fmt: skip
 
 # Only /tmp can be written to, and not without end: it is memory.
-_SCRATCH_BYTES, _COMPILER_SCRATCH_BYTES = 16 << 20, 512 << 20
+SCRATCH_BYTES, _COMPILER_SCRATCH_BYTES = 16 << 20, 512 << 20
 
 
 @functools.cache
@@ -57,7 +57,7 @@ def cell(
     """
     command = ["/usr/bin/bwrap", *_NAMESPACES, "--seccomp", str(filter_fd)]
     command += libraries(more)
-    command += _own_folders(_SCRATCH_BYTES)
+    command += _own_folders(SCRATCH_BYTES)
     if os.path.dirname(program) != "/usr/bin":
         command += ["--ro-bind", program, f"/{argv[0]}"]
         program = f"/{argv[0]}"

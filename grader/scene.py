@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from grader import procfs
 from grader.client import Client, Connection, quote
-from grader.failure import Failure, Finding
+from grader.failure import CannotGrade, Failure, Finding
 from grader.program import Program
 from grader.watch import DOZING_SECONDS, Peer, Watch
 
@@ -165,7 +165,10 @@ class Scene:
         return None
 
     def gone(self) -> Finding:
-        """The finding that the program has ended."""
+        """The finding that the program has ended. Raises CannotGrade if that may
+        not have been its own fault."""
+        if self.program.starved():
+            raise CannotGrade("the kernel had no memory left, and killed the program")
         says = f"the program {self.program.ending()}"
         kind = "over_limit" if self.program.over_limit else "gone"
         return Finding(kind, says, {"status": self.program.status()})
@@ -215,8 +218,11 @@ class Scene:
         """A failure that carries the story so far."""
         if finding is None:
             # A closed connection may be the first that we see of the server's end.
-            end = time.monotonic() + 0.5
-            while not self.program.ended() and time.monotonic() < end:
+            end, asleep = time.monotonic() + 0.5, 0
+            while not self.program.ended() and time.monotonic() < end and asleep < 5:
+                tasks = procfs.tasks(self.program.pid or 0)
+                ending = not tasks or any(task.state != "S" for task in tasks)
+                asleep = 0 if ending else asleep + 1
                 time.sleep(0.005)
             if self.program.ended():
                 self.program.all_output_read()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import mmap
 import os
 import socket
 import tempfile
@@ -29,6 +30,8 @@ _REFUSED = (
     "perf_event_open", "userfaultfd",
 )  # fmt: skip
 
+_MAP_SHARED_VALIDATE, _MAP_TYPE = 0x03, 0x0F
+
 # What lies behind other families (a virtual machine's host, the kernel's crypto,
 # Bluetooth) is not in the network namespace.
 _FAMILIES = {socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK}
@@ -43,6 +46,10 @@ def _filter() -> bytes:
     for name in _REFUSED:
         with contextlib.suppress(RuntimeError):  # libseccomp is older than the call
             rules.add_rule(seccomp.ERRNO(errno.ENOSYS), name)
+    # Shared memory outlives the process that touched it, in no process's sight.
+    for how in (mmap.MAP_SHARED, _MAP_SHARED_VALIDATE):
+        shared = seccomp.Arg(3, seccomp.MASKED_EQ, _MAP_TYPE, how)
+        rules.add_rule(seccomp.ERRNO(errno.EPERM), "mmap", shared)
     no_family = seccomp.ERRNO(errno.EAFNOSUPPORT)
     later = seccomp.Arg(0, seccomp.GT, int(_LAST_FAMILY))
     rules.add_rule(no_family, "socket", later)

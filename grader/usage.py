@@ -1,0 +1,121 @@
+"""What a program uses of the machine: of all processes below one, together, and of
+the kernel's own memory, which belongs to nobody.
+
+Sources: proc_pid_status(5), proc_pid_stat(5), proc_sys_fs(5), proc_meminfo(5).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from grader.procfs import descriptors, numbers, read, tree
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a process and its descendants use of the machine, together. Processor
+    time includes that of descendants which have ended and been waited for."""
+
+    tasks: int
+    memory_bytes: int
+    processor_seconds: float
+
+
+# Page tables are memory, too: of a page for each two MiB that are touched once.
+_HOLDS_DATA = re.compile(r"^(?:RssAnon|RssShmem|VmSwap|VmPTE):\s+(\d+)", re.M)
+_PAGE_TABLES = re.compile(r"^VmPTE:\s+(\d+)", re.M)
+_HOLDS_ITS_SHARE = re.compile(r"^(?:Pss_Anon|Pss_Shmem|SwapPss):\s+(\d+)", re.M)
+
+
+def _kilobytes(process: int, file: str, pattern: re.Pattern[str]) -> int:
+    """The sum of what PATTERN finds in a file of PROCESS. Its first thread may have
+    ended, and then knows nothing of the memory of the others."""
+    for tid in numbers(f"/proc/{process}/task"):
+        if sizes := pattern.findall(read(f"/proc/{tid}/{file}")):
+            return sum(map(int, sizes))
+    return 0
+
+
+def use(pid: int) -> Use:
+    """What PID's tree uses now. Shared pages are counted for each who has them."""
+    threads, kilobytes, ticks = 0, 0, 0
+    for process in tree(pid):
+        kilobytes += _kilobytes(process, "status", _HOLDS_DATA)
+        fields = read(f"/proc/{process}/stat").rpartition(")")[2].split()
+        if fields:  # numbered as in proc_pid_stat(5), less the first two
+            ticks += sum(map(int, fields[14 - 3 : 18 - 3]))
+            threads += int(fields[20 - 3])
+    return Use(threads, kilobytes << 10, ticks / os.sysconf("SC_CLK_TCK"))
+
+
+def proportional_bytes(pid: int) -> int:
+    """Memory of PID's tree that holds data, shared pages counted once. Slow."""
+    kilobytes = 0
+    for process in tree(pid):
+        kilobytes += _kilobytes(process, "smaps_rollup", _HOLDS_ITS_SHARE)
+        kilobytes += _kilobytes(process, "status", _PAGE_TABLES)
+    return kilobytes << 10
+
+
+def sockets_in_use() -> tuple[int, int]:
+    """How many sockets there are in our network namespace: TCP's, and all others."""
+    counts = re.findall(r"^(\S+) +\d+ +(\d+) ", read("/proc/self/net/protocols"), re.M)
+    tcp = sum(int(count) for name, count in counts if name.startswith("TCP"))
+    return tcp, sum(int(count) for _, count in counts) - tcp
+
+
+def tcp_memory_bytes() -> int:
+    """Memory that TCP has for its queues, in all network namespaces together."""
+    memory = re.search(r"^TCP: .* mem (\d+)", read("/proc/self/net/sockstat"), re.M)
+    return int(memory[1]) * os.sysconf("SC_PAGE_SIZE") if memory else 0
+
+
+def files_in_tmp(pid: int, size: int) -> int:
+    """How many files there are in PID's own /tmp, which has SIZE bytes: who is still
+    on the way into its cell has another one."""
+    try:
+        state = os.statvfs(f"/proc/{pid}/root/tmp")
+    except OSError:
+        return 0
+    own = state.f_blocks * state.f_frsize == size
+    return state.f_files - state.f_ffree if own else 0
+
+
+def oom_kills() -> int:
+    """How many processes the kernel has killed so far because it had no memory."""
+    count = re.search(r"^oom_kill (\d+)", read("/proc/vmstat"), re.M)
+    return int(count[1]) if count else 0
+
+
+def open_files() -> int:
+    """How many open files the whole machine has: cheap."""
+    return int(read("/proc/sys/fs/file-nr").split()[0])
+
+
+def has_open(pid: int, count: int) -> bool:
+    """Whether PID's tree has more than COUNT different sockets, pipes and files open.
+    Slow."""
+    links: set[str] = set()
+    for process in tree(pid):
+        links.update(descriptors(process).values())
+        if len(links) > count:
+            return True
+    return False
+
+
+def kernel_bytes() -> int:
+    """Memory that the kernel has for its own notes on everything: cheap."""
+    size = re.search(r"^SUnreclaim: +(\d+)", read("/proc/meminfo"), re.M)
+    return int(size[1]) << 10 if size else 0
+
+
+def has_mapped(pid: int, count: int) -> bool:
+    """Whether the memory of PID's tree is in more than COUNT pieces. Slow."""
+    pieces = 0
+    for process in tree(pid):
+        pieces += read(f"/proc/{process}/maps").count("\n")
+        if pieces > count:
+            return True
+    return False
