@@ -94,11 +94,13 @@ def _a_missing_package_is_named() -> Iterator[None]:
 def _grade(options: argparse.Namespace) -> int:
     with _a_missing_package_is_named():
         from grader import grade as grading
+        from grader import guard
         from grader import isolation as isolating
         from grader.report.terminal import Terminal
 
     stages = _stages(options)
     isolation, reason = isolating.enter(options.isolation)
+    shortage = guard.shortage()
     result = Result(options.seed, isolation)
     progress = Terminal(sys.stdout)
     began = time.monotonic()
@@ -117,8 +119,9 @@ def _grade(options: argparse.Namespace) -> int:
     finally:
         keep()
         progress.clear()
-    note = f"The programs ran without isolation: {reason}." if reason else ""
-    progress.ends(result, note)
+    notes = [f"The programs ran without isolation: {reason}." if reason else ""]
+    notes.append(f"{shortage}." if shortage else "")
+    progress.ends(result, "\n".join(filter(None, notes)))
     if result.failed:
         faults = [c for s in result.stages for c in s.checks if c.status == "error"]
         raise CannotGrade(f"{faults[0].id}: {faults[0].message}")

@@ -8,10 +8,13 @@ looked at from outside, and a program that passes a bound is ended.
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from collections.abc import Callable
 
 from grader import procfs, usage
+from grader.failure import CannotGrade
 from grader.sandbox import SCRATCH_BYTES
 
 MEMORY_BYTES = 1 << 30
@@ -26,18 +29,48 @@ MAPPINGS = 500_000
 OUTPUT_BYTES = 256 << 20
 FILE_BYTES = 16 << 20
 
+# How many clients come at once, and how many there have to be at the least; and
+# what the grader has open besides.
+CROWD, FEWEST_CLIENTS, _DESCRIPTORS_OF_OUR_OWN = 1000, 200, 100
+
 _EVERY_SECONDS = 0.05
 
 # The kernel's notes on everything grow by this before we ask whose they are.
 _NOTED_BYTES = 256 << 20
 
 
+def most_descriptors() -> int:
+    """How many descriptors we, and any program, may have open on this machine."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
+
+
+def most_clients() -> int:
+    """How many clients we can be at once."""
+    return most_descriptors() - _DESCRIPTORS_OF_OUR_OWN
+
+
+def shortage() -> str:
+    """What cannot be tried here as it should be, for want of descriptors, in words,
+    or "". Raises CannotGrade if there are too few for anything."""
+    most = most_clients()
+    if most < FEWEST_CLIENTS:
+        needed = FEWEST_CLIENTS + _DESCRIPTORS_OF_OUR_OWN
+        raise CannotGrade(
+            f"'ulimit -Hn' says {most_descriptors()}: {needed} are needed"
+        )
+    if most < CROWD:
+        return f"'ulimit -Hn' allows only crowds of {most} clients, not of {CROWD}"
+    return ""
+
+
 def limits(descriptors: tuple[int, int], count_processes: bool) -> list[str]:
     """The options of prlimit(1) for a program that may open so many DESCRIPTORS,
     softly and at most. Processes are counted for each user: with COUNT_PROCESSES
     the program has a user, or a user namespace, of its own."""
+    soft, hard = (min(count, most_descriptors()) for count in descriptors)
     options = [
-        f"--nofile={descriptors[0]}:{descriptors[1]}",
+        f"--nofile={soft}:{hard}",
         f"--fsize={FILE_BYTES}",
         f"--cpu={PROCESSOR_SECONDS}",
         "--core=0",

@@ -18,8 +18,8 @@ from pathlib import Path
 from grader import guard, procfs, strays, usage
 from grader.failure import CannotGrade
 from grader.guard import Guard
-from grader.isolation import as_stranger, stranger
-from grader.sandbox import cell
+from grader.isolation import LAUNCHERS_SAY, as_stranger, stranger
+from grader.sandbox import cell, was_entered
 from grader.syscalls import refused_system_calls
 
 # What a program may open, softly and at most, unless a check says otherwise.
@@ -153,9 +153,26 @@ class Program:
             if pid and not _is_launcher(pid):
                 return pid
             if self.ended():
+                self._expect_started()
                 return None
             time.sleep(0.0005)
         raise CannotGrade("a program could not be started within 30 seconds")
+
+    def _expect_started(self) -> None:
+        """Raise CannotGrade if it has ended before it began: a launcher has failed.
+
+        Without a cell there are only the launchers' own words, by how they begin.
+        """
+        self.all_output_read()
+        said = self.errors.text().strip()
+        if self.isolation == "bubblewrap":
+            while piece := os.read(self._status_fd, 4096):
+                self._report += piece
+            started = was_entered(self._report) or bool(self.over_limit)
+        else:
+            started = not said.startswith(LAUNCHERS_SAY)
+        if not started:
+            raise CannotGrade(f"a program could not be started: {said}")
 
     def _child_of_init(self) -> int | None:
         # bubblewrap writes its report in pieces.

@@ -69,6 +69,12 @@ def cell(
     return [*command, "--", program, *argv[1:]]
 
 
+def was_entered(report: bytes) -> bool:
+    """Whether a cell that has ended was ever entered, by its REPORT: it has an exit
+    status only of what could be started in it."""
+    return b"exit-code" in report
+
+
 def _own_folders(scratch_bytes: int) -> list[str]:
     """bwrap's options for a cell's own /proc, /dev and /tmp."""
     return [
@@ -77,11 +83,13 @@ def _own_folders(scratch_bytes: int) -> list[str]:
     ]  # fmt: skip
 
 
-def compiler_cell(folder: Path, command: Sequence[str], filter_fd: int) -> list[str]:
+def compiler_cell(
+    folder: Path, command: Sequence[str], filter_fd: int, status_fd: int
+) -> list[str]:
     """The command that runs the compiler's COMMAND in FOLDER, in a cell with the
     system's programs, libraries and headers, and nothing else but that folder."""
     cell_ = ["/usr/bin/bwrap", *_NAMESPACES, "--unshare-net"]
-    cell_ += ["--seccomp", str(filter_fd)]
+    cell_ += ["--seccomp", str(filter_fd), "--json-status-fd", str(status_fd)]
     for name in ("bin", "lib", "lib64", "lib32", "libx32"):
         if os.path.exists(f"/usr/{name}"):
             cell_ += ["--ro-bind", f"/usr/{name}", f"/usr/{name}"]

@@ -12,11 +12,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from grader import strays
 from grader.failure import CannotGrade
-from grader.isolation import as_stranger, stranger
-from grader.sandbox import compiler_cell
+from grader.isolation import LAUNCHERS_SAY, as_stranger, stranger
+from grader.sandbox import compiler_cell, was_entered
 from grader.syscalls import refused_system_calls
 
 _SECONDS = 60
@@ -62,37 +63,53 @@ def compile_in(place: Path, command: list[str], isolation: str) -> tuple[int, st
     """Run COMMAND, a compiler's, in PLACE: its exit status, and what it said.
 
     At most 60 seconds, 2 GiB of memory, files of 64 MiB, and 64 KiB of what it
-    says. Raises CannotGrade if it is not installed, or the disk is full.
+    says. Raises CannotGrade if it is not installed, if the disk is full, or if
+    its cell cannot be made.
     """
     with (
         tempfile.TemporaryFile(dir=place.parent) as output,
+        tempfile.TemporaryFile(dir=place.parent) as report,
         refused_system_calls() as filter_fd,
     ):
+        passed = [filter_fd, report.fileno()]
         if isolation == "bubblewrap":
-            command = compiler_cell(place, command, filter_fd)
-        try:
-            status = subprocess.run(
-                ["/usr/bin/prlimit", *_LIMITS, "--", *as_stranger(), *command],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                cwd=place,
-                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TMPDIR": "/tmp"},
-                pass_fds=[filter_fd],
-                timeout=_SECONDS,
-            ).returncode
-        except subprocess.TimeoutExpired:
-            return 1, f"the compiler was not done after {_SECONDS} seconds"
-        except FileNotFoundError as error:
-            missing = f"{error.filename} is missing: run 'make setup'"
-            raise CannotGrade(missing) from None
-        finally:
-            strays.end()
+            command = compiler_cell(place, command, *passed)
+        status = _run(command, place, output, passed)
         output.seek(0)
         text = output.read(_OUTPUT_BYTES).decode(errors="replace")
+        report.seek(0)
+        entered = isolation != "bubblewrap" or was_entered(report.read())
+    if status is None:
+        return 1, f"the compiler was not done after {_SECONDS} seconds"
     if status and _room(place) < _ROOM_BYTES // 2:
         raise CannotGrade(f"no space left in {place.parent}")
+    if not entered or (status and text.startswith(LAUNCHERS_SAY)):
+        raise CannotGrade(f"the compiler could not be started: {text}")
     return status, text
+
+
+def _run(
+    command: list[str], place: Path, output: IO[bytes], passed: list[int]
+) -> int | None:
+    """The exit status of COMMAND, which writes to OUTPUT; None if time ran out."""
+    try:
+        return subprocess.run(
+            ["/usr/bin/prlimit", *_LIMITS, "--", *as_stranger(), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=place,
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TMPDIR": "/tmp"},
+            pass_fds=passed,
+            timeout=_SECONDS,
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return None
+    except FileNotFoundError as error:
+        missing = f"{error.filename} is missing: run 'make setup'"
+        raise CannotGrade(missing) from None
+    finally:
+        strays.end()
 
 
 def _room(path: Path) -> int:

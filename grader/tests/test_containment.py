@@ -142,6 +142,55 @@ def test_graders_side_by_side_do_not_meet(isolated: None) -> None:
             assert status == 0, out
 
 
+def _with_descriptors(count: int) -> subprocess.CompletedProcess[str]:
+    command = ["/usr/bin/prlimit", f"--nofile={count}:{count}", *GRADER, "3"]
+    return subprocess.run(
+        [*command, "--submission", str(SOLUTIONS), "--only", "concurrency"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_where_descriptors_are_few_crowds_are_smaller_and_no_point_is_lost() -> None:
+    few = _with_descriptors(500)
+    assert few.returncode == 0, few.stdout
+    assert "allows only crowds of 400 clients, not of 1000." in few.stdout
+    too_few = _with_descriptors(250)
+    assert too_few.returncode == 2
+    assert too_few.stderr == "grader: 'ulimit -Hn' says 250: 300 are needed\n"
+
+
+@pytest.mark.parametrize(
+    "spoilt, words",
+    [
+        ("_LIBRARIES", "a program could not be started: bwrap:"),
+        ("_NAMESPACES", "the compiler could not be started: bwrap:"),
+    ],
+)
+def test_a_cell_that_cannot_be_made_is_not_the_students_fault(
+    isolated: None, spoilt: str, words: str
+) -> None:
+    bind = ("--ro-bind", "/nowhere", "/nowhere")
+    script = (
+        "from grader import cli, isolation, sandbox; import sys\n"
+        "isolation._obstacle = lambda: ''\n"
+        "sandbox.libraries = lambda more: list(sandbox._LIBRARIES)\n"
+        f"sandbox._LIBRARIES = {bind if spoilt == '_LIBRARIES' else ()}\n"
+        f"sandbox._NAMESPACES += {bind if spoilt == '_NAMESPACES' else ()}\n"
+        "sys.exit(cli.main(['grade', '1', '--submission', sys.argv[1]]))\n"
+    )
+    done = subprocess.run(
+        ["/usr/bin/python3", "-c", script, str(SOLUTIONS)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert words in done.stderr and done.stderr.count("\n") == 1
+
+
 # -- the bounds that the attacks do not reach ---------------------------------
 
 SLOWLY = """
