@@ -33,7 +33,7 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 _FIRST_STRANGER, _STRANGERS = 61184, 4000
 
 # How what prlimit and its like say of their own failures begins.
-LAUNCHERS_SAY = ("/usr/bin/env:", "prlimit:", "setpriv:")
+LAUNCHERS_SAY = ("env:", "/usr/bin/env:", "prlimit:", "setpriv:")
 
 # What forbids user namespaces: a file below /proc/sys, the value with which it
 # does, who it is, and what to set so that it allows them (until the next boot).

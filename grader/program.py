@@ -89,13 +89,11 @@ class Program:
         self.isolation = isolation
         self.over_limit = ""
         self._oom_kills = usage.oom_kills()
-        ours, theirs = os.openpty() if terminal else os.pipe()
-        if terminal:
-            tty.setraw(theirs)
-        errors, their_errors = os.pipe()
-        if (user := stranger()) is not None:
-            for fd in (theirs, their_errors):
-                os.fchown(fd, user, user)  # so that it can open /dev/stdout
+        self._report = b""
+        self._init: int | None = None
+        self._stopped = False
+        launchers = self._launchers(descriptors, environment or {})
+        theirs = self._open_outputs(terminal)
         self._status_fd, their_status = os.pipe()
         with refused_system_calls() as filter_fd:
             passed = [their_status, filter_fd] if isolation == "bubblewrap" else []
@@ -106,28 +104,44 @@ class Program:
                     str(path), argv, filter_fd, environment, their_status, libraries
                 )
             self._process = subprocess.Popen(
-                [*self._launchers(descriptors, environment or {}), *command],
+                [*launchers, *command],
                 stdin=stdin,
-                stdout=theirs,
-                stderr=their_errors,
+                stdout=theirs[0],
+                stderr=theirs[1],
                 pass_fds=passed,
                 start_new_session=True,
                 cwd="/",
             )
+        for fd in (*theirs, their_status):
+            os.close(fd)
+        self._begin()
+
+    def _open_outputs(self, terminal: bool) -> tuple[int, int]:
+        """Where its standard output and error go: the ends that are for it."""
+        ours, theirs = os.openpty() if terminal else os.pipe()
+        if terminal:
+            tty.setraw(theirs)
+        errors, their_errors = os.pipe()
+        self._streams = {ours: self.output, errors: self.errors}
+        if (user := stranger()) is not None:
+            for fd in (theirs, their_errors):
+                os.fchown(fd, user, user)  # so that it can open /dev/stdout
+        return theirs, their_errors
+
+    def _begin(self) -> None:
+        """Look after what has just been launched, and find the program in it."""
         strays.know(self._process.pid)
         # If the kernel must kill something for its memory, then this.
         with contextlib.suppress(OSError):
             Path(f"/proc/{self._process.pid}/oom_score_adj").write_text("1000")
-        for fd in (theirs, their_errors, their_status):
-            os.close(fd)
-        self._streams = {ours: self.output, errors: self.errors}
-        self._report = b""
-        self._init: int | None = None
-        self._stopped = False
         process = os.pidfd_open(self._process.pid)
         self._keeper = threading.Thread(target=self._keep, args=[process], daemon=True)
         self._keeper.start()
-        self.pid = self._find()
+        try:
+            self.pid = self._find()
+        except BaseException:
+            self.stop()
+            raise
 
     def _launchers(
         self, descriptors: tuple[int, int], environment: dict[str, str]
