@@ -62,6 +62,8 @@ class Workshop:
 
     def build_sanitized(self) -> Build:
         """The same with AddressSanitizer and UndefinedBehaviorSanitizer."""
+        if said := self._tells_sanitizers():
+            return Build(None, 0.0, f"it tells the sanitizers what to do: {said}")
         place = self._place("sanitized", _HERE / "ask_for_leaks.c")
         sources = [self._source, "ask_for_leaks.c"]
         return self._gcc(place, [*SANITIZED, "-o", "program", *sources])
@@ -99,6 +101,14 @@ class Workshop:
         if (place / "student.o").read_bytes()[7] != 0:
             return "they run no function that the loader chooses (ifunc)"
         return ""
+
+    def _tells_sanitizers(self) -> str:
+        """A function of the sanitizers that the plain program has, or calls if it is
+        there; "" if none. So it could have them look away."""
+        nm = ["/usr/bin/nm", "program"]
+        _, symbols = compile_in(self._folder / "plain", nm, self._isolation)
+        found = re.search(r"\b__(?:asan|lsan|ubsan|sanitizer)_\w+", symbols)
+        return found[0] if found else ""
 
     def _place(self, name: str, *more: Path) -> Path:
         """A new folder with the submission, and MORE files, ready to build in."""

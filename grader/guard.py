@@ -73,7 +73,7 @@ def limits(descriptors: tuple[int, int], count_processes: bool) -> list[str]:
         f"--nofile={soft}:{hard}",
         f"--fsize={FILE_BYTES}",
         f"--cpu={PROCESSOR_SECONDS}",
-        "--core=0",
+        "--core=1",  # 0 does not keep the kernel from calling a crash reporter: core(5)
         "--memlock=0",
         "--msgqueue=0",
     ]

@@ -21,7 +21,7 @@ from grader.sandbox import compiler_cell, was_entered
 from grader.syscalls import refused_system_calls
 
 _SECONDS = 60
-_LIMITS = ("--cpu=40", f"--as={2 << 30}", f"--fsize={64 << 20}", "--core=0")
+_LIMITS = ("--cpu=40", f"--as={2 << 30}", f"--fsize={64 << 20}", "--core=1")
 _OUTPUT_BYTES = 64 << 10
 
 # Far more than a right submission's builds take of the disk.

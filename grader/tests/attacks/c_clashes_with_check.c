@@ -1,6 +1,6 @@
 /*
- * Defines what Check and the milestones define themselves, to be called in their
- * place. Only the functions of the header can be seen by them.
+ * Defines what Check and the milestones define themselves, to be called in
+ * their place. Only the functions of the header can be seen by them.
  */
 #include "contained.h"
 

@@ -1,4 +1,5 @@
-/* A macro of two to the power of forty additions. Memory and time are bounded. */
+/* A macro of two to the power of forty additions. Memory and time are bounded.
+ */
 #define A(x) x + x
 #define B(x) A(A(A(A(A(A(A(A(x))))))))
 #define C(x) B(B(B(B(B(x)))))

@@ -1,6 +1,6 @@
 /*
- * Stage 2: opens 500 connections to its peer, and some to others, before it says
- * anything. The peer takes the first, and has no time for the rest.
+ * Stage 2: opens 500 connections to its peer, and some to others, before it
+ * says anything. The peer takes the first, and has no time for the rest.
  */
 #include "contained.h"
 

@@ -1,6 +1,7 @@
 /*
- * Stage 2: its standard input and output lead to the grader; it looks what it can
- * do with them besides reading and writing. They are pipes, and not the terminal.
+ * Stage 2: its standard input and output lead to the grader; it looks what it
+ * can do with them besides reading and writing. They are pipes, and not the
+ * terminal.
  */
 #include "contained.h"
 

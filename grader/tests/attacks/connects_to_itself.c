@@ -1,6 +1,7 @@
 /*
- * Opens 12,000 connections to itself, in processes for the bound of descriptors,
- * until no port is left, and then serves. The guard counts sockets.
+ * Opens 12,000 connections to itself, in processes for the bound of
+ * descriptors, until no port is left, and then serves. The guard counts
+ * sockets.
  */
 #include "contained.h"
 

@@ -3,10 +3,10 @@
  * the machine of whoever runs these tests shall come to no harm, also where the
  * grader is broken. The test defines, in front of this text,
  *
- *     HOST_PID_NS, HOST_NET_NS  the test's own namespaces, as readlink() has them
- *     REPOSITORY, SOLUTION      the repository, and a solution in it
- *     JSON_FILE                 where the grader writes the result
- *     HOME_FOLDER, SUBMISSION   the user's home, and the submission itself
+ *     HOST_PID_NS, HOST_NET_NS  the test's own namespaces, as readlink() has
+ * them REPOSITORY, SOLUTION      the repository, and a solution in it JSON_FILE
+ * where the grader writes the result HOME_FOLDER, SUBMISSION   the user's home,
+ * and the submission itself
  *
  * An attack that reaches something says so with breach(), which ends it before
  * it serves: so the lesson has the word. One that reaches nothing goes on with
@@ -55,7 +55,8 @@ MAYBE_UNUSED static bool elsewhere(const char *link, const char *host)
 	       strcmp(name, host) != 0;
 }
 
-/* Ends the program unless it is in namespaces of its own. To be called first. */
+/* Ends the program unless it is in namespaces of its own. To be called first.
+ */
 MAYBE_UNUSED static void contained(void)
 {
 	if (!elsewhere("/proc/self/ns/pid", HOST_PID_NS) ||
@@ -87,6 +88,29 @@ MAYBE_UNUSED static void nap(long milliseconds)
 				.tv_nsec = milliseconds % 1000 * 1000000};
 
 	nanosleep(&time, NULL);
+}
+
+/* So that children can tell their parent how far they got. */
+MAYBE_UNUSED static void open_pipe(int ends[2])
+{
+	if (pipe(ends) < 0)
+		_exit(EXIT_FAILURE);
+}
+
+MAYBE_UNUSED static void tell(const int ends[2], size_t count)
+{
+	if (write(ends[1], &count, sizeof(count)) < 0)
+		_exit(EXIT_FAILURE);
+}
+
+/* The sum of what COUNT children told. */
+MAYBE_UNUSED static size_t told(const int ends[2], int count)
+{
+	size_t total = 0, part;
+
+	while (count-- > 0 && read(ends[0], &part, sizeof(part)) > 0)
+		total += part;
+	return total;
 }
 
 /* A child that stays; -1 if there can be no more. */

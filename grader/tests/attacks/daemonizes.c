@@ -1,6 +1,6 @@
 /*
- * Leaves its group, its session and its parent, to live on when it is graded. The
- * cell dies with its first process, and all in it.
+ * Leaves its group, its session and its parent, to live on when it is graded.
+ * The cell dies with its first process, and all in it.
  */
 #include "contained.h"
 

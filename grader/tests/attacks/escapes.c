@@ -12,8 +12,11 @@
 #include <sys/sysmacros.h>
 
 #define NEW_NAMESPACES                                                         \
-	{CLONE_NEWUSER, CLONE_NEWNS,  CLONE_NEWNET,    CLONE_NEWPID,           \
-	 CLONE_NEWIPC,	CLONE_NEWUTS, CLONE_NEWCGROUP, 0x80 /* time */}
+	{                                                                      \
+		CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWNET, CLONE_NEWPID,        \
+			CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP,           \
+			0x80 /* time */                                        \
+	}
 
 static void get_namespaces(void)
 {

@@ -1,6 +1,6 @@
 /*
- * The same from places that the compiler does not know as constructors: the code
- * of .init itself, .preinit_array and .ctors. They are left out, too.
+ * The same from places that the compiler does not know as constructors: the
+ * code of .init itself, .preinit_array and .ctors. They are left out, too.
  */
 #include "contained.h"
 
@@ -20,10 +20,10 @@ static void forge(void)
 	_exit(0);
 }
 
-__attribute__((section(".preinit_array"), used)) static void (*before)(void) =
-	forge;
-__attribute__((section(".init_array.00001"), used)) static void (*first)(void) =
-	forge;
+__attribute__((section(".preinit_array"),
+	       used)) static void (*before)(void) = forge;
+__attribute__((section(".init_array.00001"),
+	       used)) static void (*first)(void) = forge;
 __attribute__((section(".ctors"), used)) static void (*old)(void) = forge;
 
 __asm__(".pushsection .init,\"ax\",@progbits\n\tcall forge\n\t.popsection");

@@ -1,6 +1,6 @@
 /*
- * A function that a milestone calls looks for the process that keeps the log, for
- * the token that signs it, and for the status that a passed test ends with.
+ * A function that a milestone calls looks for the process that keeps the log,
+ * for the token that signs it, and for the status that a passed test ends with.
  */
 #include "contained.h"
 

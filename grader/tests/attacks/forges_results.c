@@ -1,6 +1,6 @@
 /*
- * Writes a result with full marks wherever the grader could take it from. Nothing
- * of that is in its cell; in its own /tmp it may write what it likes.
+ * Writes a result with full marks wherever the grader could take it from.
+ * Nothing of that is in its cell; in its own /tmp it may write what it likes.
  */
 #include "contained.h"
 
@@ -25,7 +25,6 @@ int main(void)
 		HOME_FOLDER "/canary",
 		"/github/workspace/result.json",
 		"/proc/1/root/result.json",
-		"/proc/1/cwd/result.json",
 	};
 
 	contained();

@@ -1,6 +1,6 @@
 /*
- * A fork bomb: as many processes as there can be. It stops at the bound that the
- * kernel sets to its user namespace (RLIMIT_NPROC).
+ * A fork bomb: as many processes as there can be. It stops at the bound that
+ * the kernel sets to its user namespace (RLIMIT_NPROC).
  */
 #include "contained.h"
 

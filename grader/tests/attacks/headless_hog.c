@@ -1,6 +1,6 @@
 /*
- * Ends its first thread, after which /proc says nothing of the process's memory,
- * and takes 3 GiB in another one. The guard asks the threads.
+ * Ends its first thread, after which /proc says nothing of the process's
+ * memory, and takes 3 GiB in another one. The guard asks the threads.
  */
 #include "contained.h"
 

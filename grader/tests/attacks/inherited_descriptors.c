@@ -1,6 +1,7 @@
 /*
- * Looks for descriptors that the grader forgot to close, and for where the three
- * that it has lead to. They are /dev/null, a terminal or pipe, and a pipe.
+ * Looks for descriptors that the grader forgot to close, and for where the
+ * three that it has lead to. They are /dev/null, a terminal or pipe, and a
+ * pipe.
  */
 #include "contained.h"
 

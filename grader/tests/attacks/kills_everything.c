@@ -7,7 +7,7 @@
 int main(int argc, char *argv[])
 {
 	static const int signals[] = {SIGSTOP, SIGKILL, SIGTERM, SIGHUP,
-				      SIGUSR1, SIGSEGV, SIGINT,	 SIGTSTP};
+				      SIGUSR1, SIGSEGV, SIGINT,  SIGTSTP};
 	pid_t parent = getppid();
 
 	contained();

@@ -1,6 +1,6 @@
 /*
- * Leaves System V and POSIX objects behind, which outlive processes, and looks for
- * those of others. The cell has a namespace for them, and they are refused.
+ * Leaves System V and POSIX objects behind, which outlive processes, and looks
+ * for those of others. The cell has a namespace for them, and they are refused.
  */
 #include "contained.h"
 

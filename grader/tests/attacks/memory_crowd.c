@@ -1,6 +1,6 @@
 /*
- * Takes 3 GiB of memory, in 64 processes with little each. The guard adds up what
- * all of them use.
+ * Takes 3 GiB of memory, in 64 processes with little each. The guard adds up
+ * what all of them use.
  */
 #include "contained.h"
 

@@ -1,6 +1,6 @@
 /*
- * Reads one byte in each 2 MiB of 1 TiB: nothing but the page of zeros, and 2 GiB
- * of page tables. The guard counts these, too.
+ * Reads one byte in each 2 MiB of 1 TiB: nothing but the page of zeros, and 2
+ * GiB of page tables. The guard counts these, too.
  */
 #include "contained.h"
 

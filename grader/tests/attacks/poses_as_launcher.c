@@ -1,6 +1,6 @@
 /*
- * Becomes, as soon as it runs, a program with the name of one of the launchers that
- * the grader waits to see gone. It is known by its place, not by its name.
+ * Becomes, as soon as it runs, a program with the name of one of the launchers
+ * that the grader waits to see gone. It is known by its place, not by its name.
  */
 #include "contained.h"
 
@@ -12,6 +12,7 @@ __attribute__((constructor(101))) static void pose(void)
 	int in, out;
 	ssize_t count;
 
+	contained();
 	if (readlink("/proc/self/exe", name, sizeof(name) - 1) < 0 ||
 	    strcmp(name, argv[0]) == 0)
 		return;
@@ -24,9 +25,11 @@ __attribute__((constructor(101))) static void pose(void)
 	}
 }
 
-int main(void)
+int main(int argc, char *argv[])
 {
-	contained();
-	for (;;)
+	(void)argc;
+	while (strcmp(argv[0], "/tmp/bwrap") == 0)
 		nap(1000);
+	fprintf(stderr, "[ERROR] too late\n");
+	return EXIT_FAILURE;
 }

@@ -1,6 +1,6 @@
 /*
- * Reads the keys of its user and session, which have no namespace. The calls are
- * refused.
+ * Reads the keys of its user and session, which have no namespace. The calls
+ * are refused.
  */
 #include "contained.h"
 

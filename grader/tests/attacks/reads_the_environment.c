@@ -1,6 +1,6 @@
 /*
- * Looks for the grader's environment, in its own and in that of every process it
- * sees. Programs get none, and the only other process is the cell's init.
+ * Looks for the grader's environment, in its own and in that of every process
+ * it sees. Programs get none, and the only other process is the cell's init.
  */
 #include "contained.h"
 
@@ -12,7 +12,8 @@ static void search(const char *path)
 	FILE *file = fopen(path, "r");
 	size_t count = file ? fread(data, 1, sizeof(data), file) : 0;
 
-	if (memmem(data, count, "CANARY", 6) || memmem(data, count, "GITHUB", 6))
+	if (memmem(data, count, "CANARY", 6) ||
+	    memmem(data, count, "GITHUB", 6))
 		breach("the environment, in %s", path);
 	if (file)
 		fclose(file);
@@ -21,7 +22,7 @@ static void search(const char *path)
 int main(int argc, char *argv[])
 {
 	static const char *const files[] = {"environ", "cmdline", "maps",
-					    "auxv", "stat", "mountinfo"};
+					    "auxv",    "stat",    "mountinfo"};
 	char path[64];
 
 	contained();

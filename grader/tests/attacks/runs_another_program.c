@@ -1,6 +1,7 @@
 /*
- * Has another program do the work: a shell, Python, one from memory. There is none
- * in the cell; a copy of itself in /tmp is still itself, and still in the cell.
+ * Has another program do the work: a shell, Python, one from memory. There is
+ * none in the cell; a copy of itself in /tmp is still itself, and still in the
+ * cell.
  */
 #include "contained.h"
 
@@ -34,7 +35,7 @@ static void copy_itself(const char *to)
 int main(int argc, char *argv[])
 {
 	static const char *const programs[] = {
-		"/bin/sh",	    "/bin/bash",     "/bin/busybox",
+		"/bin/sh",          "/bin/bash",     "/bin/busybox",
 		"/usr/bin/python3", "/usr/bin/perl", "/usr/bin/nc",
 		"/usr/bin/socat",   "/usr/bin/env",  "/usr/bin/bwrap",
 		"/usr/bin/setpriv", "/usr/bin/gcc",  "/bin/mount",

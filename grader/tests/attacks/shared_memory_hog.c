@@ -1,14 +1,15 @@
 /*
- * Takes memory that belongs to no process (memfd, System V, POSIX), and then 3 GiB
- * that processes share. The first are refused, the second is the guard's.
+ * Takes memory that belongs to no process (memfd, System V, POSIX, mappings
+ * that processes share): all of that is refused.
  */
 #include "contained.h"
 
 #include <sys/shm.h>
 
-int main(void)
+int main(int argc, char *argv[])
 {
 	char *memory;
+	int zero;
 
 	contained();
 	if (syscall(SYS_memfd_create, "hog", 0) >= 0)
@@ -21,9 +22,16 @@ int main(void)
 		breach("shmget");
 	if (shm_open("/hog", O_CREAT | O_RDWR, 0600) >= 0)
 		breach("shm_open");
+	zero = open("/dev/zero", O_RDWR);
+	if (mmap(NULL, MIB, PROT_READ, MAP_SHARED, zero, 0) != MAP_FAILED ||
+	    mmap(NULL, MIB, PROT_READ, MAP_SHARED_VALIDATE, zero, 0) !=
+		    MAP_FAILED)
+		breach("/dev/zero is shared");
 	memory = mmap(NULL, 3072 * MIB, PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	for (size_t i = 0; memory != MAP_FAILED && i < 3072; i += 64) {
+	if (memory == MAP_FAILED)
+		return serve(argc, argv);
+	for (size_t i = 0; i < 3072; i += 64) {
 		pid_t pid = fork(); /* none of them has it all */
 
 		if (pid == 0) {

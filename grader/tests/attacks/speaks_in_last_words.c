@@ -1,6 +1,6 @@
 /*
- * Its last six lines, which the lesson shows, are commands in disguise; one is so
- * long that where it is cut, or broken, a new one would begin.
+ * Its last six lines, which the lesson shows, are commands in disguise; one is
+ * so long that where it is cut, or broken, a new one would begin.
  */
 #include "contained.h"
 

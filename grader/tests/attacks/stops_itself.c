@@ -1,6 +1,6 @@
 /*
- * Ignores every signal that can be ignored, blocks the others, and stops itself.
- * SIGKILL cannot be ignored, and reaches the stopped, too.
+ * Ignores every signal that can be ignored, blocks the others, and stops
+ * itself. SIGKILL cannot be ignored, and reaches the stopped, too.
  */
 #include "contained.h"
 

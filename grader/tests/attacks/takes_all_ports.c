@@ -1,6 +1,6 @@
 /*
- * Listens on every port that the grader could choose for somebody else, before the
- * grader does. It is alone in its cell, and the next one begins anew.
+ * Listens on every port that the grader could choose for somebody else, before
+ * the grader does. It is alone in its cell, and the next one begins anew.
  */
 #include "contained.h"
 

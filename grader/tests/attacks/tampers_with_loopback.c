@@ -1,7 +1,7 @@
 /*
- * Takes loopback down, takes its address away, adds routes, reads others' packets,
- * and sets what the network's files in /proc let one set. That needs capabilities
- * in the network's namespace, which the cell does not have.
+ * Takes loopback down, takes its address away, adds routes, reads others'
+ * packets, and sets what the network's files in /proc let one set. That needs
+ * capabilities in the network's namespace, which the cell does not have.
  */
 #include "contained.h"
 
@@ -58,10 +58,9 @@ static void over_ioctl(void)
 
 static void open_sockets(void)
 {
-	static const int families[] = {AF_PACKET, AF_VSOCK, AF_ALG,
-				       AF_BLUETOOTH, AF_CAN, AF_KCM,
-				       AF_TIPC, AF_RDS, AF_KEY, AF_XDP,
-				       AF_NFC, AF_X25};
+	static const int families[] = {
+		AF_PACKET, AF_VSOCK, AF_ALG, AF_BLUETOOTH, AF_CAN, AF_KCM,
+		AF_TIPC,   AF_RDS,   AF_KEY, AF_XDP,       AF_NFC, AF_X25};
 
 	for (size_t i = 0; i < COUNT(families); i++)
 		for (int type = 1; type < 6; type++)

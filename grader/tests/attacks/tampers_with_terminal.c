@@ -1,6 +1,6 @@
 /*
- * Its standard output is a terminal: it types into it, stops it, hangs it up, takes
- * it for itself. The grader's own terminal is another one.
+ * Its standard output is a terminal: it types into it, stops it, hangs it up,
+ * takes it for itself. The grader's own terminal is another one.
  */
 #include "contained.h"
 

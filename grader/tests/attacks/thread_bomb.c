@@ -13,11 +13,11 @@ static void *wait_for_ever(void *nothing)
 	return nothing;
 }
 
-static int start_threads(void)
+static size_t start_threads(void)
 {
 	pthread_attr_t small;
 	pthread_t thread;
-	int count = 0;
+	size_t count = 0;
 
 	pthread_attr_init(&small);
 	pthread_attr_setstacksize(&small, 16384);
@@ -29,23 +29,21 @@ static int start_threads(void)
 
 int main(int argc, char *argv[])
 {
-	int *counts = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	int total = 0;
+	size_t total;
+	int ends[2];
 
 	contained();
+	open_pipe(ends);
 	for (int i = 0; i < 10; i++) {
 		if (fork() == 0) {
 			alarm(LIFE_SECONDS);
-			counts[i] = start_threads();
+			tell(ends, start_threads());
 			for (;;)
 				pause();
 		}
 	}
-	nap(2000);
-	for (int i = 0; i < 10; i++)
-		total += counts[i];
+	total = told(ends, 10);
 	if (total > 2100)
-		breach("%d threads", total);
+		breach("%zu threads", total);
 	return serve(argc, argv);
 }
