@@ -232,7 +232,9 @@ def attacked(
     wanted = {
         str(item.callspec.params["name"])
         for item in request.session.items
-        if hasattr(item, "callspec") and "name" in item.callspec.params
+        if item.path == request.path
+        and hasattr(item, "callspec")
+        and item.callspec.params.get("name") in TABLE
     }
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {
