@@ -89,6 +89,7 @@ class Program:
         self.isolation = isolation
         self.over_limit = ""
         self._oom_kills = usage.oom_kills()
+        self._taking = threading.Lock()
         self._report = b""
         self._init: int | None = None
         self._stopped = False
@@ -123,6 +124,8 @@ class Program:
             tty.setraw(theirs)
         errors, their_errors = os.pipe()
         self._streams = {ours: self.output, errors: self.errors}
+        for fd in self._streams:
+            os.set_blocking(fd, False)
         if (user := stranger()) is not None:
             for fd in (theirs, their_errors):
                 os.fchown(fd, user, user)  # so that it can open /dev/stdout
@@ -210,9 +213,7 @@ class Program:
         watchman = Guard(self._process.pid, shared, lambda: self.printed)
         while open_:
             for fd, _ in poll.poll(50):  # milliseconds
-                if data := self._read(fd):
-                    self._streams[fd].add(data)
-                else:
+                if fd == process or self._take(fd) is None:
                     poll.unregister(fd)
                     open_.discard(fd)
             if not self.over_limit and (said := watchman.passed()):
@@ -220,12 +221,25 @@ class Program:
                 self._kill()
         os.close(process)
 
-    def _read(self, fd: int) -> bytes:
-        """What there is to read; nothing at the end, and of the process's end."""
-        try:
-            return os.read(fd, 1 << 16) if fd in self._streams else b""
-        except OSError:  # EIO: nobody has the terminal open any more
-            return b""
+    def _take(self, fd: int) -> bool | None:
+        """Take what there is to read: whether there was anything; None at the end."""
+        with self._taking:
+            try:
+                data = os.read(fd, 1 << 16)
+            except BlockingIOError:
+                return False
+            except OSError:  # EIO: nobody has the terminal open any more
+                return None
+            self._streams[fd].add(data)
+            return True if data else None
+
+    def take_output(self) -> None:
+        """Take what it has written by now. Where processors are rare, the thread that
+        does so may not have come to it; and then it is not missing."""
+        for fd in self._streams:
+            for _ in range(16):  # in case that it prints without end
+                if not self._take(fd):
+                    break
 
     @property
     def printed(self) -> int:

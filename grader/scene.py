@@ -155,6 +155,8 @@ class Scene:
                 return self.gone()
             finding = watch.look()
             # What came between our last look and the proof makes it void.
+            if finding:
+                self.program.take_output()
             if finding and self.pump(0):
                 watch.moved()
             elif finding and not done():

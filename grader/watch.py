@@ -233,6 +233,7 @@ class _View:
         task, call = min(calls, key=_interest, default=(None, None))
         evidence: dict[str, object] = {"pid": self._pid}
         waiting = self._what_waits(evidence)
+        inode = evidence.pop("inode", None)
         if task is None or call is None:
             return Finding("asleep", f"the program sleeps{waiting}", evidence)
         about, peer = self._named(task.pid, call)
@@ -253,7 +254,9 @@ class _View:
         kind = "forgot" if evidence.get("unread") else "lost"
         if kind == "lost" and not evidence.get("backlog"):
             waiting = waiting or ", and nothing is on its way"
-        return Finding(kind, where + waiting + self._interest(evidence), evidence)
+        return Finding(
+            kind, where + waiting + self._interest(inode, evidence), evidence
+        )
 
     def _what_waits(self, evidence: dict[str, object]) -> str:
         """What the kernel holds that the program should have dealt with."""
@@ -286,9 +289,8 @@ class _View:
             parts = [parts[0], f"so it is with {len(parts) - 1} clients more"]
         return f", while {', and '.join(parts)}" if parts else ""
 
-    def _interest(self, evidence: dict[str, object]) -> str:
-        """Whether its epoll instance watches the socket that it should serve."""
-        inode = evidence.pop("inode", None)
+    def _interest(self, inode: object, evidence: dict[str, object]) -> str:
+        """Whether its epoll instance watches the socket INODE, that it should serve."""
         watched = procfs.watched(self._pid)
         if not inode or not watched:
             return ""

@@ -154,3 +154,22 @@ def test_a_full_disk_is_said_in_one_line(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "cannot write" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+# As if the thread that takes the output got a processor only now and then.
+SLOW_READER = """
+import sys, time
+from grader import cli, guard
+guard.Guard.passed = lambda self: time.sleep(1) or ""
+sys.exit(cli.main(["grade", "1", "--submission", "solutions", "--only", sys.argv[1]]))
+"""
+
+
+def test_a_line_that_was_printed_is_not_missing_because_nobody_took_it_yet() -> None:
+    done = subprocess.run(
+        ["/usr/bin/python3", "-c", SLOW_READER, "start/announces"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
