@@ -1,0 +1,136 @@
+"""Each finding is proved on a server that was built to be in that state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grader.tests.conftest import run_grader
+from grader.tests.matrix import PROGRAMS
+
+Submit = Callable[[int, str | bytes | Path], Path]
+
+WRONG = PROGRAMS / "wrong" / "3"
+
+# A server that serves its first client's bytes, and then DOES something else.
+THEN = """
+#include <arpa/inet.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+int main(int argc, char *argv[])
+{
+	struct sockaddr_in any = {.sin_family = AF_INET};
+	int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1, conn;
+	char data[4096];
+	ssize_t count;
+
+	any.sin_port = htons(argc > 1 ? atoi(argv[1]) : 8080);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	bind(fd, (struct sockaddr *)&any, sizeof(any));
+	listen(fd, 5);
+	conn = accept(fd, NULL, NULL);
+	count = recv(conn, data, sizeof(data), 0);
+	(void)count;
+	%s
+}
+"""
+
+SILENTLY = "for (;;) pause();"
+IN_NAPS = "for (;;) nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);"
+IN_EPOLL = (
+    "int loop = epoll_create1(0); struct epoll_event event = {.events = EPOLLOUT};"
+    "epoll_ctl(loop, EPOLL_CTL_ADD, fd, &event);"
+    "for (;;) epoll_wait(loop, &event, 1, -1);"
+)
+
+
+def _evidence(folder: Path, check: str) -> dict[str, Any]:
+    graded = run_grader("3", "--submission", folder, "--only", check)
+    result = graded.checks(3)[check]
+    assert result["status"] == "failed", graded.out
+    assert " ".join(result["evidence"]["says"].split()) in " ".join(
+        result["details"].split()
+    ), "the message and the result file have the same evidence"
+    found: dict[str, Any] = result["evidence"]
+    return found
+
+
+@pytest.mark.parametrize(
+    "does, facts",
+    [
+        ("return 7;", {"kind": "gone", "status": 7}),
+        ("raise(SIGPIPE);", {"kind": "gone", "status": -13}),
+        ("*(volatile int *)8 = 1;", {"kind": "gone", "status": -11}),
+        ("raise(SIGSTOP);", {"kind": "stopped"}),
+        ("for (;;);", {"kind": "spinning"}),
+        (SILENTLY, {"kind": "lost", "call": "pause"}),
+        (IN_EPOLL, {"kind": "lost", "call": "epoll_wait"}),
+        (IN_NAPS, {"kind": "lost", "call": "clock_nanosleep"}),
+        ("recv(conn, data, 1, 0);", {"kind": "blocked_receiving", "descriptor": 4}),
+        ("accept(fd, NULL, NULL);", {"kind": "blocked_accepting", "descriptor": 3}),
+        ("write(1, data, count); read(0, data, 1); pause();", {"call": "pause"}),
+        ("for (;;) write(1, data, 4096);", {"kind": "prints_without_end"}),
+    ],
+)
+def test_what_a_server_does_in_place_of_an_answer(
+    submit: Submit, does: str, facts: dict[str, Any]
+) -> None:
+    found = _evidence(submit(3, THEN % does), "echo/line")
+    assert facts.items() <= found.items()
+
+
+@pytest.mark.parametrize(
+    "name, check, facts, words",
+    [
+        (
+            "one_client_at_a_time",
+            "concurrency/idle_client",
+            {"kind": "blocked_receiving", "client": "the idle one", "backlog": 1},
+            "the other one waits to be accepted",
+        ),
+        (
+            "finishes_the_line_first",
+            "concurrency/mid_message",
+            {"kind": "blocked_receiving"},
+            "bytes from the other one wait unread",
+        ),
+        (
+            "blocking_send",
+            "blocking/never_reads",
+            {"kind": "blocked_sending", "client": "the deaf one"},
+            "the deaf one does not read",
+        ),
+        (
+            "edge_triggered_reads_once",
+            "echo/large",
+            {"kind": "forgot", "watched_for": "EPOLLIN | EPOLLOUT | EPOLLET"},
+            "wait unread",
+        ),
+        (
+            "first_message_only",
+            "echo/every_byte_value",
+            {"kind": "forgot"},
+            "EPOLLONESHOT",
+        ),
+        (
+            "waits_for_newline",
+            "echo/every_byte_value",
+            {"kind": "lost", "read_and_unanswered": "a client"},
+            "nothing is on its way back",
+        ),
+    ],
+)
+def test_where_a_server_is_stuck_and_with_whose_bytes(
+    submit: Submit, name: str, check: str, facts: dict[str, Any], words: str
+) -> None:
+    found = _evidence(submit(3, WRONG / f"{name}.c"), check)
+    assert facts.items() <= found.items()
+    assert words in found["says"]
