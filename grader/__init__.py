@@ -20,6 +20,8 @@ server.py       a server under test and its clients: what checks are written wit
 peer.py         the scripted server that stage 2's client is tried against
 payload.py      what clients send
 bench.py        a stage's submission, built: what the checks are run on
+story.py        any events of a server's clients in any order, and what must hold then
+any_order.py    makes such stories up, and shrinks those that go wrong
 checks/         the tests that grade, one file for each theme
 milestones/     unit tests of the student's functions, unscored; ladder.py runs them
 rubric.py       what each check is worth (rubric.toml)

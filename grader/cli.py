@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -93,6 +94,8 @@ def _a_missing_package_is_named() -> Iterator[None]:
 
 def _grade(options: argparse.Namespace) -> int:
     with _a_missing_package_is_named():
+        if find_spec("hypothesis") is None:  # one check imports it, when it is tried
+            raise ModuleNotFoundError(name="hypothesis")
         from grader import grade as grading
         from grader import guard
         from grader import isolation as isolating

@@ -159,11 +159,12 @@ class _Run:
         """Skip a check whose foundation failed."""
         check = self._check(item)
         self._now = check.id
-        needed = self.results.get(check.needs)
-        if needed and needed.status != "passed":
-            blocked_by = needed.blocked_by or needed.id
-            self.results[check.id].blocked_by = blocked_by
-            pytest.skip(f"it builds on {blocked_by}, which failed")
+        for id in check.needs:
+            needed = self.results.get(id)
+            if needed and needed.status != "passed":
+                blocked_by = needed.blocked_by or needed.id
+                self.results[check.id].blocked_by = blocked_by
+                pytest.skip(f"it builds on {blocked_by}, which failed")
         if self._failing_seconds > FAILING_SECONDS:
             self.results[check.id].blocked_by = self._failed_last
             minutes = FAILING_SECONDS / 60

@@ -101,8 +101,9 @@ def _try_isolation() -> str:
         return f"this system lets us have no network namespace: {error.strerror}"
     if done.returncode == 0:
         return "it works"
-    said = done.stderr.decode(errors="replace").strip().splitlines()
-    return f"this system lets us have no cell: {said[-1] if said else 'bwrap fails'}"
+    said = done.stderr.decode(errors="replace").strip() or "bwrap fails"
+    sentence = said.splitlines()[-1].partition(". ")[0].rstrip(".")
+    return f"this system lets us have no cell: {sentence}"
 
 
 def forbidden(settings: Path = Path("/proc/sys")) -> str:

@@ -276,6 +276,12 @@ def listeners(pid: int | str = "self") -> list[Socket]:
     return found
 
 
+def processor() -> int:
+    """The number of the processor that we run on just now, -1 if that is not known."""
+    fields = read("/proc/thread-self/stat").rpartition(")")[2].split()
+    return int(fields[36]) if len(fields) > 36 else -1
+
+
 def backlog(port: int) -> int:
     """How many connections the kernel keeps for the listener on PORT until they
     are accepted: what its listen() asked for. 0 if that cannot be known.

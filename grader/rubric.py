@@ -5,18 +5,19 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check of a stage. needs is the id of the one it builds on, or ""."""
+    """One check of a stage. needs are the ids of those it builds on."""
 
     id: str
     title: str
     requirement: str
     points: int
     hint: str
-    needs: str = ""
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,14 @@ def load(stage: int) -> Rubric:
     """The rubric of STAGE."""
     path = Path(__file__).with_name("rubric.toml")
     data = tomllib.loads(path.read_text(encoding="utf-8"))[str(stage)]
-    checks = [Check(**entry) for entry in data["checks"]]
+    checks = [Check(**entry | {"needs": _needs(entry)}) for entry in data["checks"]]
     by_id = {check.id: check for check in checks}
     return Rubric(stage, by_id, data["requirements"])
+
+
+def _needs(entry: dict[str, Any]) -> tuple[str, ...]:
+    needs = entry.get("needs", [])
+    return (needs,) if isinstance(needs, str) else tuple(needs)
 
 
 def select(rubric: Rubric, only: str) -> dict[str, Check]:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from grader import procfs
 from grader.client import Client, Connection
+from grader.guard import most_clients
 from grader.program import Program
 from grader.scene import Scene
 from grader.watch import DOZING_SECONDS
@@ -139,21 +140,23 @@ class Server(Scene):
         room = procfs.backlog(self.port) or _USUAL_BACKLOG
         crowd: list[Client] = []
         while len(crowd) < count:
-            with self._held_down():
+            with self.held_down(os.SCHED_IDLE):
                 for _ in range(min(room, count - len(crowd))):
                     crowd.append(self.start_connecting(f"client {len(crowd) + 1}"))
             self.expect_accepted()
         return crowd
 
     @contextlib.contextmanager
-    def _held_down(self) -> Iterator[None]:
+    def held_down(self, policy: int) -> Iterator[None]:
         """As long as we are at work, the server is not: it gets the processor that
-        we use, and only when we leave it (sched(7), SCHED_IDLE). So what we do here
-        is there all at once when it looks."""
+        we use, and only when we leave it (sched(7), POLICY: SCHED_IDLE, or
+        SCHED_BATCH for some milliseconds). So what we do here is there all at once
+        when it looks."""
         pid, ours = self.program.pid or 0, os.sched_getaffinity(0)
-        one, normal = {min(ours)}, os.sched_param(0)
+        # The one we are on: graders at work side by side shall not all meet on one.
+        one, normal = {procfs.processor()} & ours or {min(ours)}, os.sched_param(0)
         try:
-            os.sched_setscheduler(pid, os.SCHED_IDLE, normal)
+            os.sched_setscheduler(pid, policy, normal)
             os.sched_setaffinity(pid, one)
             os.sched_setaffinity(0, one)
         except OSError:
@@ -327,4 +330,4 @@ def crowd_size(wanted: int) -> int:
     """How many clients we can be, WANTED if our own descriptors allow it."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard - 100)
+    return min(wanted, most_clients())

@@ -25,7 +25,10 @@ _PAUSE_SECONDS = 0.01
 # Sleeping with a time-out is no proof by itself: a server may wake ten times a
 # second and be right. Whoever sleeps as long as this without serving is not.
 DOZING_SECONDS = 5.0
-SPINNING_SECONDS = 2.0  # of processor time, without one byte moved
+
+# Processor time without one byte moved: so much, and for each client besides, since
+# a server may take what all of them have sent before it answers the first.
+SPINNING_SECONDS, SPINNING_SECONDS_EACH = 2.0, 0.005
 LAST_RESORT_SECONDS = 60.0
 
 # Output since anything moved that is too much in any case, and what is much for
@@ -126,7 +129,9 @@ class Watch:
             if finding:
                 return finding
         printed = self._program.printed - self._printed_before
-        spinning = self._used > SPINNING_SECONDS
+        spinning = self._used > SPINNING_SECONDS and self._used > (
+            SPINNING_SECONDS + SPINNING_SECONDS_EACH * len(self._peers())
+        )
         if printed > (MUCH_OUTPUT if spinning else TOO_MUCH_OUTPUT):
             says = f"the program prints without end: {printed >> 20} MiB by now"
             return Finding("prints_without_end", says, {"bytes": printed})

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
+from grader.bench import Bench
 from grader.checks import check
+from grader.guard import CROWD
 from grader.payload import line, readable
 from grader.server import Server, crowd_size
 
@@ -49,7 +52,7 @@ def test_two_clients_take_turns_byte_by_byte(server: Server) -> None:
 def test_a_thousand_clients_are_served_in_any_order(
     server: Server, rng: random.Random
 ) -> None:
-    crowd = server.connect_crowd(crowd_size(1000))
+    crowd = server.connect_crowd(crowd_size(CROWD))
     rng.shuffle(crowd)
     for client in crowd:  # all are connected before the first is served
         client.converse(line(rng))
@@ -63,7 +66,19 @@ def test_a_thousand_clients_are_served_in_any_order(
 def test_a_thousand_clients_that_come_at_once_are_served(
     server: Server, rng: random.Random
 ) -> None:
-    crowd = server.burst(crowd_size(1000))
+    crowd = server.burst(crowd_size(CROWD))
     for client in crowd:
         client.send(line(rng))
     server.expect_echoes(crowd)
+
+
+@check("concurrency/any_order")
+def test_whatever_happens_in_any_order_everyone_gets_their_bytes(
+    start: Callable[..., Server], bench: Bench
+) -> None:
+    # Hypothesis is large, and no other check needs it.
+    from grader.any_order import shortest_failure
+
+    failure = shortest_failure(start, bench.seed)
+    if failure:
+        raise failure

@@ -27,19 +27,19 @@ THEN = """
 
 int main(int argc, char *argv[])
 {
-	struct sockaddr_in any = {.sin_family = AF_INET};
-	int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1, conn;
-	char data[4096];
-	ssize_t count;
+    struct sockaddr_in any = {.sin_family = AF_INET};
+    int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1, conn;
+    char data[4096];
+    ssize_t count;
 
-	any.sin_port = htons(argc > 1 ? atoi(argv[1]) : 8080);
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	bind(fd, (struct sockaddr *)&any, sizeof(any));
-	listen(fd, 5);
-	conn = accept(fd, NULL, NULL);
-	count = recv(conn, data, sizeof(data), 0);
-	(void)count;
-	%s
+    any.sin_port = htons(argc > 1 ? atoi(argv[1]) : 8080);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    bind(fd, (struct sockaddr *)&any, sizeof(any));
+    listen(fd, 5);
+    conn = accept(fd, NULL, NULL);
+    count = recv(conn, data, sizeof(data), 0);
+    (void)count;
+    %s
 }
 """
 

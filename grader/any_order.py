@@ -1,0 +1,272 @@
+"""Many stories of a server's clients, each in another order of events, and of the
+ones that go wrong the shortest: Hypothesis makes them up, and shrinks them.
+
+The same seed makes up the same stories. There are so many of them, of so many
+steps, and no more; the time bounds below are for programs that take long over
+each one. Nothing is kept between two runs.
+"""
+
+from __future__ import annotations
+
+import string
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
+from hypothesis import strategies as st
+from hypothesis.errors import HypothesisException
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from grader.failure import Failure
+from grader.server import Server
+from grader.story import CALM_SECONDS, Event, Step, Story
+
+# How many stories, and of how many steps: first short ones, which find what is
+# plainly wrong where it is easy to see. (There are 26 letters for clients.)
+ROUNDS = ((20, 6), (40, 24))
+
+CLIENTS_AT_ONCE = 6
+
+# A program that has gone wrong in no story for so long gets by; and the one that
+# goes wrong is made shorter for so long.
+SEARCH_SECONDS, SHRINK_SECONDS = 20.0, 15.0
+
+SHORT, LONG = (1, 20), (3_000, 60_000)
+
+# Who does it, and in which way, in one number: Hypothesis takes the shorter for the
+# simpler, so all that a client can do should be as long to say.
+_CHOICES = st.integers(0, 2 * CLIENTS_AT_ONCE - 1)
+
+
+class _Stop(BaseException):
+    """Makes an end of it. (Hypothesis takes an Exception for a failed test.)"""
+
+
+class Search:
+    """What is known so far of a search for a story that goes wrong on the servers
+    that START starts: the one that is up, what was told, and the best failure."""
+
+    def __init__(self, start: Callable[[], Server]) -> None:
+        self._start = start
+        self._server: Server | None = None
+        self._until = time.monotonic() + SEARCH_SECONDS
+        self._told: dict[tuple[Step, ...], Failure | None] = {}
+        self._steps = 0
+        self._calm_seconds = CALM_SECONDS
+        self.failure: Failure | None = None
+        self.fault: Exception | None = None
+        self.stopped = False
+
+    def judge(self, steps: tuple[Step, ...]) -> Failure | None:
+        """What goes wrong in the story of STEPS. It is told only once: what was seen
+        then has been seen, though it depend on who is faster."""
+        if steps not in self._told:
+            if time.monotonic() > self._until:
+                raise self._stop()
+            try:
+                self._told[steps] = self._tell(steps)
+            except Exception as error:  # a fault of ours, and no story
+                raise self._stop(error) from None
+        return self._told[steps]
+
+    def _stop(self, fault: Exception | None = None) -> _Stop:
+        self.fault = fault
+        self.stopped = True
+        return _Stop()
+
+    def _tell(self, steps: tuple[Step, ...]) -> Failure | None:
+        if self._server is None:
+            self._server = self._start()
+        story = Story(self._server, self._calm_seconds)
+        try:
+            story.tell(steps)
+        except Failure as failure:
+            # The server may never be well again: the next story gets a new one.
+            self.end()
+            if self.failure is None:
+                self._until = time.monotonic() + SHRINK_SECONDS
+            if self.failure is None or story.steps <= self._steps:
+                self.failure, self._steps = failure, story.steps
+            return failure
+        finally:
+            self._calm_seconds = story.calm_seconds
+        return None
+
+    def end(self) -> None:
+        """End the server that is up."""
+        if self._server:
+            self._server.close()
+            self._server = None
+
+
+@dataclass
+class _Role:
+    """A client, as far as it matters for what it can do next."""
+
+    letter: str
+    reading: bool
+    half_closed: bool = False
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Makes a story up from Hypothesis's choices, which hang on nothing that a server
+    does; when it is complete, SEARCH judges it."""
+
+    def __init__(self, search: Search) -> None:
+        super().__init__()
+        self._search = search
+        self._steps: list[Step] = []
+        self._roles: list[_Role] = []
+        self._letters = iter(string.ascii_uppercase)
+        self._around = sys.exc_info()[1]
+
+    def _enter(self, event: Event, reading: bool) -> None:
+        role = _Role(next(self._letters), reading)
+        self._roles.append(role)
+        self._steps.append(Step(event, role.letter))
+
+    def _can(self, reading: bool | None = None, sending: bool = False) -> list[_Role]:
+        return [
+            role
+            for role in self._roles
+            if reading in (None, role.reading) and not (sending and role.half_closed)
+        ]
+
+    # As many rules let clients come as let them go, or there would be few of them.
+    # Of rules with as many arguments the first in the alphabet is the simplest.
+
+    @rule()
+    @precondition(lambda self: len(self._roles) < CLIENTS_AT_ONCE)
+    def a_client_connects(self) -> None:
+        self._enter(Event.CONNECTS, reading=True)
+
+    @rule()
+    @precondition(lambda self: len(self._roles) < CLIENTS_AT_ONCE)
+    def a_deaf_client_connects(self) -> None:
+        self._enter(Event.CONNECTS_DEAF, reading=False)
+
+    @rule()
+    @precondition(lambda self: bool(self._roles))
+    def all_pause(self) -> None:
+        self._steps.append(Step(Event.PAUSE))
+        done = [role for role in self._can(reading=True) if role.half_closed]
+        self._roles = [role for role in self._roles if role not in done]
+
+    @rule(choice=_CHOICES)
+    @precondition(lambda self: bool(self._can(sending=True)))
+    def asks(self, choice: int) -> None:
+        role, way = _chosen(choice, self._can(sending=True))
+        self._steps.append(Step(Event.SENDS, role.letter, SHORT[way]))
+
+    @rule(choice=_CHOICES)
+    @precondition(lambda self: bool(self._can(sending=True)))
+    def asks_at_length(self, choice: int) -> None:
+        role, way = _chosen(choice, self._can(sending=True))
+        self._steps.append(Step(Event.SENDS, role.letter, LONG[way]))
+
+    @rule(choice=_CHOICES)
+    @precondition(lambda self: bool(self._can(reading=False)))
+    def begins_to_read(self, choice: int) -> None:
+        role, _ = _chosen(choice, self._can(reading=False))
+        role.reading = True
+        self._steps.append(Step(Event.READS, role.letter))
+
+    @rule(choice=_CHOICES)
+    @precondition(lambda self: bool(self._can(reading=False, sending=True)))
+    def floods(self, choice: int) -> None:
+        role, _ = _chosen(choice, self._can(reading=False, sending=True))
+        self._steps.append(Step(Event.FLOODS, role.letter))
+
+    @rule(choice=_CHOICES)
+    @precondition(lambda self: bool(self._can(sending=True)))
+    def half_closes(self, choice: int) -> None:
+        role, _ = _chosen(choice, self._can(sending=True))
+        role.half_closed = True
+        self._steps.append(Step(Event.HALF_CLOSES, role.letter))
+
+    @rule(choice=_CHOICES)
+    @precondition(lambda self: bool(self._roles))
+    def leaves(self, choice: int) -> None:
+        role, way = _chosen(choice, self._roles)
+        self._roles.remove(role)
+        self._steps.append(Step((Event.CLOSES, Event.RESETS)[way], role.letter))
+
+    @rule(choice=_CHOICES)
+    @precondition(lambda self: bool(self._can(reading=True)))
+    def stops_reading(self, choice: int) -> None:
+        role, _ = _chosen(choice, self._can(reading=True))
+        role.reading = False
+        self._steps.append(Step(Event.STOPS_READING, role.letter))
+
+    def teardown(self) -> None:
+        """Have the story judged. (Hypothesis may have broken it off, and ends it by
+        an exception then: that one is not told.)"""
+        if sys.exc_info()[1] is not self._around:
+            return
+        failure = self._search.judge(tuple(self._steps))
+        if failure:
+            # From here, whatever it is: Hypothesis shrinks one kind of failure, and
+            # knows it by the line that it comes from.
+            raise failure.with_traceback(None)
+
+
+def _chosen(choice: int, roles: list[_Role]) -> tuple[_Role, int]:
+    """Whom of ROLES a number of _CHOICES means, and which way: 0 or 1."""
+    way, who = divmod(choice, CLIENTS_AT_ONCE)
+    return roles[who % len(roles)], way
+
+
+def shortest_failure(start: Callable[[], Server], seed_: int) -> Failure | None:
+    """What goes wrong on the servers that START starts, told by the shortest story
+    that was found from the number SEED_ in which it does; None if nothing does."""
+    search = Search(start)
+    try:
+        for stories, steps in ROUNDS:
+            _run(search, seed_, stories, steps)
+    except Failure as failure:
+        return failure
+    except _Stop:
+        pass
+    except HypothesisException:
+        if not search.stopped:  # in the middle, and it wonders
+            raise
+    finally:
+        search.end()
+    if search.fault and not search.failure:
+        raise search.fault
+    return search.failure
+
+
+def _run(search: Search, seed_: int, stories: int, steps: int) -> None:
+    """Have SEARCH judge so many STORIES of so many STEPS. Raises Failure: the one
+    that Hypothesis ends up with."""
+
+    def machine() -> AnyOrder:
+        return AnyOrder(search)
+
+    chosen = settings(
+        max_examples=stories,
+        stateful_step_count=steps,
+        database=None,
+        deadline=None,
+        derandomize=False,  # the seed says it all
+        phases=(Phase.generate, Phase.shrink),
+        print_blob=False,
+        report_multiple_bugs=False,
+        suppress_health_check=(
+            HealthCheck.data_too_large,
+            HealthCheck.filter_too_much,
+            HealthCheck.too_slow,
+            HealthCheck.large_base_example,
+        ),
+        verbosity=Verbosity.quiet,
+    )
+    run: Callable[..., None] = run_state_machine_as_test
+    run(seed(seed_)(machine), settings=chosen)

@@ -1,0 +1,89 @@
+"""Any order of events: what the check finds by itself, and how short it tells it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grader.tests.conftest import Graded, run_grader
+
+ID = "concurrency/any_order"
+
+# Found every time, whatever the machine does meanwhile: words of the lesson, and in
+# at most how many steps it is told. (Who is busy takes longer to shrink.)
+FOUND = {
+    "clears_the_buffer_first": ("a wrong byte, at offset 0", 3),
+    "epoll_for_the_listener_only": ("sleeps in recv() on the connection of", 5),
+    "exits_on_a_silent_visitor": ("the program exited with status 1", 3),
+    "exits_on_econnreset": ("recv: Connection reset by peer", 5),
+    "exits_when_a_client_leaves": ("the program exited with status 0", 3),
+    "first_message_only": ("for EPOLLONESHOT)", 5),
+    "greets_its_clients": ("bytes that it never sent", 3),
+    "linger_zero": ("a reset (RST)", 5),
+    "new_before_old": ("a wrong byte", 12),
+    "one_client_at_a_time": ("client B waits to be accepted", 3),
+    "one_outbox_for_all": ("a wrong byte", 12),
+    "short_send_ignored": ("a wrong byte", 12),
+}
+
+PROGRAMS = Path(__file__).with_name("programs")
+
+Submit = Callable[..., Path]
+
+
+def _grade(submission: Path, *arguments: str | Path, **options: Path) -> Graded:
+    only = ("3", "--submission", submission, "--only", ID)
+    return run_grader(*only, *arguments, **options)
+
+
+def _check(done: Graded) -> dict[str, Any]:
+    return done.checks(3)[ID]
+
+
+def _story(done: Graded) -> list[str]:
+    """The numbered steps of a failure's story."""
+    return re.findall(r"^ +\d+\. (.+)$", _check(done)["details"], re.M)
+
+
+def _wrong(name: str) -> Path:
+    return PROGRAMS / "wrong" / "3" / f"{name}.c"
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_these_wrong_programs_are_found_by_it_alone(submit: Submit, name: str) -> None:
+    words, steps = FOUND[name]
+    done = _grade(submit(3, _wrong(name)))
+    assert (done.status, _check(done)["status"]) == (1, "failed"), done.err
+    assert words in " ".join(_check(done)["details"].split())
+    assert 1 <= len(_story(done)) <= steps
+
+
+def test_who_is_blocked_by_an_idle_client_is_told_in_three_steps(
+    submit: Submit,
+) -> None:
+    done = _grade(submit(3, _wrong("one_client_at_a_time")))
+    assert _story(done) == [
+        "client A connects",
+        "client B connects",
+        "client B sends 1 byte",
+    ]
+    assert _check(done)["message"] == "client B does not get its bytes back"
+    assert _check(done)["evidence"]["kind"] == "blocked_receiving"
+
+
+def test_the_same_seed_tells_the_same_story(submit: Submit) -> None:
+    submission = submit(3, _wrong("takes_turns"))
+    first, again = (_grade(submission, "--seed", "7") for _ in range(2))
+    assert _story(first) == _story(again) != []
+
+
+def test_nothing_is_left_where_it_was_run(submit: Submit, tmp_path: Path) -> None:
+    place = tmp_path / "empty"
+    place.mkdir()
+    done = _grade(submit(3, _wrong("one_client_at_a_time")), cwd=place)
+    assert _check(done)["status"] == "failed"
+    assert list(place.iterdir()) == []
