@@ -163,12 +163,21 @@ class Watch:
         if view.something_is_on_its_way():
             return None
         for task, call in calls:
-            if call.name in _SENDING and view.is_our_output(task.pid, call):
+            if is_our_output(task.pid, call):
                 return None  # we shall read it in a moment
         finding = view.explain(calls)
         if timed:
             finding.evidence["asleep_seconds"] = round(self._dozed, 1)
         return finding
+
+
+def is_our_output(pid: int, call: Call) -> bool:
+    """Whether a call of process PID writes to the standard output or error that we
+    read."""
+    if call.name not in _SENDING:
+        return False
+    link = procfs.descriptors(pid).get(call.args[0], "")
+    return link.startswith(("/dev/pts/", "pipe:"))
 
 
 class _View:
@@ -213,11 +222,6 @@ class _View:
             ):
                 return True
         return False
-
-    def is_our_output(self, pid: int, call: Call) -> bool:
-        """Whether a call writes to the standard output or error that we read."""
-        link = procfs.descriptors(pid).get(call.args[0], "")
-        return link.startswith(("/dev/pts/", "pipe:"))
 
     def _named(self, pid: int, call: Call) -> tuple[str, Peer | None]:
         """Words for what a call is about, and the peer if it is a connection."""

@@ -156,7 +156,7 @@ def _with_descriptors(count: int) -> subprocess.CompletedProcess[str]:
 def test_where_descriptors_are_few_crowds_are_smaller_and_no_point_is_lost() -> None:
     few = _with_descriptors(500)
     assert few.returncode == 0, few.stdout
-    assert "allows only crowds of 400 clients, not of 1000." in few.stdout
+    assert "allows only crowds of 400 clients, not of 1100." in few.stdout
     too_few = _with_descriptors(250)
     assert too_few.returncode == 2
     assert too_few.stderr == "grader: 'ulimit -Hn' says 250: 300 are needed\n"
