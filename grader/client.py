@@ -8,12 +8,28 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from grader.difference import around, likeness, parting
+from grader.failure import Finding
+from grader.transcript import quote
 
 if TYPE_CHECKING:
     from grader.scene import Scene
 
 _PIECE = 256 << 10
+
+# How much of what came back is kept, to know it again when it comes once more.
+_REMEMBERED = 64 << 10
+
+
+class Fault(NamedTuple):
+    """What is wrong with a connection: see failure.Failure."""
+
+    message: str
+    expected: str = ""
+    received: str = ""
+    finding: Finding | None = None
 
 
 class Connection:
@@ -184,7 +200,8 @@ class Client(Connection):
     def __init__(self, scene: Scene, sock: socket.socket, name: str) -> None:
         super().__init__(scene, sock, name)
         self._due = bytearray()
-        self._fault: tuple[str, str, str] | None = None
+        self._returned = b""  # the last bytes that came back rightly
+        self._fault: Fault | None = None
         self.may_be_cut = False
 
     @property
@@ -201,21 +218,30 @@ class Client(Connection):
         due = bytes(self._due[: len(data)])
         if due == data:
             del self._due[: len(data)]
+            self._returned = (self._returned + data[-_REMEMBERED:])[-_REMEMBERED:]
         elif not self._fault:
             self._differ(due, data)
 
     def _differ(self, due: bytes, data: bytes) -> None:
         """Say where what came parts from what was due."""
-        at = next(
-            (i for i, (a, b) in enumerate(zip(due, data)) if a != b),
-            min(len(due), len(data)),
-        )
+        at = parting(due, data)
         offset = self.received - len(data) + at
         if at == len(due):
             message = f"{self.name} got {len(data) - at} bytes that it never sent"
         else:
             message = f"{self.name} got a wrong byte, at offset {offset}"
-        self._fault = (message, around(due, at, offset), around(data, at, offset))
+        before = (self._returned + data[:at])[-_REMEMBERED:]
+        others = {
+            other.name: other._returned + other._due
+            for other in self.scene.connections
+            if isinstance(other, Client) and other is not self
+        }
+        self._fault = Fault(
+            message,
+            around(due, at, offset),
+            around(data, at, offset),
+            likeness(bytes(self._due[at:]), data[at:], before, others),
+        )
 
     def expect_echo(self) -> None:
         """Expect all that was sent, and is queued, to come back."""
@@ -262,12 +288,18 @@ class Client(Connection):
                 "a reset (RST), which tells the client that bytes may be lost",
             )
 
-    def check(self) -> tuple[str, str, str] | None:
-        """What is wrong: a line, what was expected, what came. None if nothing."""
+    def lacks(self) -> dict[str, object]:
+        """What it is still due, for programs: how many bytes, after how many that
+        came, and the first of them."""
+        first = bytes(self._due[:1] or self._queue[:1])
+        return {"due": self.due, "came": self.received, "first_due": quote(first)}
+
+    def check(self) -> Fault | None:
+        """What is wrong, if anything is."""
         if self._fault or not self.ended or self.closed or self.may_be_cut:
             return self._fault
         if self.ended == "reset" and not self.connected:
-            return f"{self.name} could not connect: nobody listens", "", ""
+            return Fault(f"{self.name} could not connect: nobody listens")
         missing = self.due
         if missing or not self.half_closed:
             how = "reset" if self.ended == "reset" else "closed"
@@ -275,26 +307,5 @@ class Client(Connection):
             if missing:
                 message += f", which still had {missing} bytes to get"
             expected = f"{self.sent} bytes back" if self.sent else "an open connection"
-            return message, expected, f"{self.received} bytes, then the end"
+            return Fault(message, expected, f"{self.received} bytes, then the end")
         return None
-
-
-def around(data: bytes, at: int, offset: int) -> str:
-    """The bytes around data[at], with a caret under it; OFFSET is its number."""
-    start = max(0, at - 8)
-    shown = [quote(bytes([byte])) for byte in data[start : at + 16]]
-    if at >= len(data):
-        shown.append("(end)")
-    lead = "…" if start or offset > at else ""
-    caret = len(lead) + sum(map(len, shown[: at - start]))
-    return f"{lead}{''.join(shown)}\n{' ' * caret}^ offset {offset}"
-
-
-def quote(data: bytes) -> str:
-    """Bytes as they would be written in C, without anything that a terminal
-    would take for a command."""
-    escapes = {9: "\\t", 10: "\\n", 13: "\\r", 92: "\\\\", 34: '\\"'}
-    return "".join(
-        escapes.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}")
-        for byte in data
-    )

@@ -8,23 +8,26 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Finding:
-    """What the kernel showed of a program that did not do what was asked.
+    """What was seen of a program that did not do what was asked.
 
     kind is one word for machines (blocked_sending, lost, spinning …), says is
-    one sentence for people, evidence is what was read, for both.
+    one sentence for people, evidence is what was read, for both; witness is who
+    says so.
     """
 
     kind: str
     says: str
     evidence: dict[str, Any] = field(default_factory=dict)
+    witness: str = "The kernel shows"
 
 
 @dataclass
 class Failure(Exception):
     """A check does not hold, and this is how that is known.
 
-    message is one line; transcript is what every client did and saw until then;
-    errors is the end of what the program wrote on its standard error.
+    message is one line; transcript is what every client did and saw until then, and
+    picture is the same for programs; errors is the end of what the program wrote on
+    its standard error.
     """
 
     message: str
@@ -33,6 +36,7 @@ class Failure(Exception):
     finding: Finding | None = None
     transcript: list[str] = field(default_factory=list)
     errors: str = ""
+    picture: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.message

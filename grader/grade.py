@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -20,6 +20,7 @@ from grader.build import Workshop
 from grader.failure import CannotGrade, Failure
 from grader.result import CheckResult, Result, StageResult
 from grader.rubric import Check
+from grader.scene import Scene
 
 _CHECKS = Path(__file__).resolve().parent / "checks"
 
@@ -193,6 +194,7 @@ class _Run:
             if error.finding:
                 evidence = {"kind": error.finding.kind, "says": error.finding.says}
                 result.evidence = evidence | error.finding.evidence
+            result.evidence |= error.picture
         elif isinstance(error, pytest.skip.Exception):
             result.status = "skipped"
             result.message = str(error)
@@ -203,6 +205,7 @@ class _Run:
             result.details = "".join(traceback.format_exception(error, limit=-3))
         elif call.when == "call":
             result.status = "passed"
+            result.evidence = _picture(item)
         result.points = result.max_points if result.status == "passed" else 0
 
     def pytest_internalerror(
@@ -217,6 +220,12 @@ class _Run:
         self.done.add(self._now)
         self.progress.check_ends(self.results[self._now])
         self.keep()
+
+
+def _picture(item: pytest.Item) -> dict[str, Any]:
+    """The story of a check that passed: of the last program that it started."""
+    scenes: list[Scene] = getattr(item, "funcargs", {}).get("scenes", [])
+    return scenes[-1].transcript.as_data() if scenes else {}
 
 
 @contextmanager

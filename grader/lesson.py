@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import textwrap
 
-from grader import rubric
+from grader import causes, rubric
 from grader.failure import Failure
 from grader.rubric import Check
 
@@ -42,21 +42,29 @@ def one_line(text: str) -> str:
 
 def write(check: Check, stage: int, failure: Failure) -> str:
     """The lesson of FAILURE, which CHECK of STAGE ended with."""
-    parts = [_paragraph("", failure.message)]
+    loaded = rubric.load(stage)
+    requirement = loaded.requirements[check.requirement]
+    parts = [
+        _paragraph(f"Requirement {check.requirement}:", requirement),
+        _paragraph("What is wrong:", failure.message),
+    ]
     if failure.transcript:
         parts.append(_block("What was done:", failure.transcript))
     parts.append(_said("Expected:", failure.expected))
     parts.append(_said("Got:", failure.received))
     if failure.finding:
-        parts.append(_paragraph("The kernel shows:", failure.finding.says))
+        parts.append(_paragraph(f"{failure.finding.witness}:", failure.finding.says))
+    cause = causes.likely(stage, check, failure)
+    if cause:
+        parts.append(_paragraph("Likely cause:", cause.text))
     errors = failure.errors.strip().splitlines()
     if errors:
         said = errors[-_ERROR_LINES:]
         parts.append(_block("Its standard error ends with:", said))
-    requirement = rubric.load(stage).requirements[check.requirement]
-    parts.append(_paragraph(f"Requirement {check.requirement}:", requirement))
     parts.append(_paragraph("To think about:", check.hint))
-    parts.append(f"Again:  make grade STAGE={stage} ONLY={check.id}")
+    section = cause.section if cause and cause.section else loaded.section_of(check)
+    parts.append(f"Again:    make grade STAGE={stage} ONLY={check.id}")
+    parts.append(f'Read on:  stages/{stage}/README.md, "{section}"')
     return "\n".join(part for part in parts if part)
 
 

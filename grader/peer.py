@@ -15,7 +15,8 @@ import os
 import socket
 from collections.abc import Callable
 
-from grader.client import Connection, around
+from grader.client import Connection
+from grader.difference import around, likeness, parting
 from grader.program import Program
 from grader.scene import Scene, free_port
 
@@ -213,11 +214,11 @@ def compare(scene: Scene, message: str, expected: bytes, got: bytes) -> None:
     """Raise Failure unless both are the same bytes."""
     if expected == got:
         return
-    at = next((i for i, (a, b) in enumerate(zip(expected, got)) if a != b), None)
-    if at is None:
-        at = min(len(expected), len(got))
+    at = parting(expected, got)
+    if at == min(len(expected), len(got)):
         more = len(got) - len(expected)
         message += f": {abs(more)} bytes too {'many' if more > 0 else 'few'}"
     else:
         message += f", from offset {at} on"
-    raise scene.failure(message, around(expected, at, at), around(got, at, at))
+    alike = likeness(expected[at:], bytes(got[at:]), expected[:at], {})
+    raise scene.failure(message, around(expected, at, at), around(got, at, at), alike)

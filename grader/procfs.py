@@ -57,6 +57,12 @@ class Call:
     args: tuple[int, ...]
     place: tuple[int, int]  # stack pointer and program counter
 
+    def shown(self) -> str:
+        """As a C programmer calls it: "recv()"."""
+        short = {"sendto": "send", "recvfrom": "recv", "accept4": "accept"}
+        name = short.get(self.name, self.name)
+        return name if " " in name else f"{name}()"
+
     def timed(self) -> bool:
         """Whether the call ends by itself after some time."""
         if self.name in _ALWAYS_TIMED:

@@ -22,17 +22,22 @@ class Check:
 
 @dataclass(frozen=True)
 class Rubric:
-    """A stage's checks, in the order in which they are tried, and the text of
-    each numbered requirement."""
+    """A stage's checks, in the order in which they are tried, the text of each
+    numbered requirement, and where the lesson has most to say about it."""
 
     stage: int
     checks: dict[str, Check]
     requirements: dict[str, str]
+    sections: dict[str, str]
 
     @property
     def points(self) -> int:
         """What the whole stage is worth."""
         return sum(check.points for check in self.checks.values())
+
+    def section_of(self, check: Check) -> str:
+        """The heading in the stage's README to read on at after CHECK."""
+        return self.sections.get(check.requirement, "Requirements")
 
 
 def load(stage: int) -> Rubric:
@@ -41,7 +46,7 @@ def load(stage: int) -> Rubric:
     data = tomllib.loads(path.read_text(encoding="utf-8"))[str(stage)]
     checks = [Check(**entry | {"needs": _needs(entry)}) for entry in data["checks"]]
     by_id = {check.id: check for check in checks}
-    return Rubric(stage, by_id, data["requirements"])
+    return Rubric(stage, by_id, data["requirements"], data["sections"])
 
 
 def _needs(entry: dict[str, Any]) -> tuple[str, ...]:

@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable
 
 from grader import procfs
-from grader.client import Client, Connection, quote
+from grader.client import Client, Connection, Fault
 from grader.failure import CannotGrade, Failure, Finding
-from grader.program import Program
+from grader.program import Program, signal_name
+from grader.transcript import Transcript
 from grader.watch import DOZING_SECONDS, Peer, Watch
 
 # No wait lasts longer than this, even while something still moves.
@@ -21,9 +22,6 @@ PATIENCE_SECONDS = 180.0
 RESTING_SECONDS = 0.3
 
 IDLE_WINDOW_SECONDS, IDLE_SHARE, BUSY_SECONDS, IDLE_PATIENCE = 0.4, 0.02, 0.2, 5.0
-
-# Lines of the story that a failure shows, from its start and from its end.
-_STORY_START, _STORY_END = 4, 12
 
 
 class Scene:
@@ -38,30 +36,12 @@ class Scene:
         self._awaited: set[Connection] = set()
         self._selector = selectors.DefaultSelector()
         self._masks: dict[Connection, int] = {}
-        self._faults: list[tuple[str, str, str]] = []
-        self._began = time.monotonic()
-        self._story: list[list[object]] = []
-
-    # -- the story ----------------------------------------------------------
+        self._faults: list[Fault] = []
+        self.transcript = Transcript()
 
     def note(self, who: str, does: str, data: bytes = b"", count: int = 0) -> None:
         """Remember that WHO DOES something, with COUNT bytes that begin with DATA."""
-        last = self._story[-1] if self._story else None
-        if last and count and (last[1], last[2]) == (who, does):
-            last[3] = (last[3] + data)[:64]  # type: ignore[operator]
-            last[4] += count  # type: ignore[operator]
-        else:
-            seconds = time.monotonic() - self._began
-            self._story.append([seconds, who, does, data, count])
-
-    def transcript(self) -> list[str]:
-        """The story so far, shortened in its middle."""
-        lines = [_line(*entry) for entry in self._story]  # type: ignore[arg-type]
-        left_out = len(lines) - _STORY_START - _STORY_END
-        if left_out > 1:
-            gap = f"        … {left_out} lines left out …"
-            lines[_STORY_START:-_STORY_END] = [gap]
-        return lines
+        self.transcript.note(who, does, data, count)
 
     # -- moving everything on -----------------------------------------------
 
@@ -153,7 +133,7 @@ class Scene:
                 if done() or may_end:
                     return None
                 return self.gone()
-            finding = watch.look()
+            finding = self._look(watch, awaited)
             # What came between our last look and the proof makes it void.
             if finding:
                 self.program.take_output()
@@ -166,14 +146,29 @@ class Scene:
                 return Finding("slow", says)
         return None
 
+    def _look(self, watch: Watch, awaited: list[Connection]) -> Finding | None:
+        """What WATCH finds, and what the first of those AWAITED lacks."""
+        finding = watch.look()
+        if finding and watch.slept:
+            self.transcript.note_sleep(*watch.slept)
+        lacking = [c for c in awaited if isinstance(c, Client) and c.due]
+        if finding and lacking:
+            finding.evidence.update(lacking[0].lacks())
+        return finding
+
     def gone(self) -> Finding:
         """The finding that the program has ended. Raises CannotGrade if that may
         not have been its own fault."""
         if self.program.starved():
             raise CannotGrade("the kernel had no memory left, and killed the program")
         says = f"the program {self.program.ending()}"
-        kind = "over_limit" if self.program.over_limit else "gone"
-        return Finding(kind, says, {"status": self.program.status()})
+        if self.program.over_limit:
+            return Finding("over_limit", says, {"bound": self.program.over_limit})
+        status = self.program.status() or 0
+        evidence = {"status": status} | (
+            {"signal": signal_name(-status)} if status < 0 else {}
+        )
+        return Finding("gone", says, evidence)
 
     def settle(self) -> bool:
         """Move everything on until nothing moves any more: whether the program
@@ -187,6 +182,7 @@ class Scene:
                 watch.moved()
                 moved = time.monotonic()
             elif watch.asleep() is not None:
+                self.transcript.note_sleep(*watch.slept or (moved, ""))
                 return True
             elif watch.processor_seconds() > RESTING_SECONDS:
                 return False
@@ -229,8 +225,16 @@ class Scene:
             if self.program.ended():
                 self.program.all_output_read()
                 finding = self.gone()
-        errors = self.program.errors.text()
-        return Failure(message, expected, received, finding, self.transcript(), errors)
+        about = f"{message} {finding.says if finding else ''}"
+        return Failure(
+            message,
+            expected,
+            received,
+            finding,
+            self.transcript.lines(about),
+            self.program.errors.text(),
+            self.transcript.as_data(about),
+        )
 
     def expect_idle(self, when: str) -> None:
         """Expect next to no processor time to be used WHEN nothing happens.
@@ -274,15 +278,6 @@ class Scene:
                     connection.sock.close()
         self._selector.close()
         self.program.stop()
-
-
-def _line(seconds: float, who: str, does: str, data: bytes, count: int) -> str:
-    text = f"{seconds * 1000:6.0f} ms  {who} {does}"
-    if not count:
-        return text
-    unit = "byte" if count == 1 else "bytes"
-    shown = quote(data[:24]) + ("…" if count > 24 else "")
-    return f'{text} {count} {unit}: "{shown}"'
 
 
 def free_port(host: str = "127.0.0.1") -> int:

@@ -22,6 +22,7 @@ from grader import procfs
 from grader.client import Client
 from grader.failure import Failure
 from grader.server import ROOM_IN_BACKLOG, SMALL_WINDOW, Server
+from grader.transcript import Transcript
 
 # More than the kernel's buffers take for a client that does not read.
 FLOOD = 4 << 20
@@ -93,6 +94,7 @@ class Story:
 
     def tell(self, steps: Iterable[Step]) -> None:
         """Have it all happen. Raises Failure, told with this story."""
+        self.server.transcript = Transcript()
         try:
             for step in steps:
                 self.steps += 1

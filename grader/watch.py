@@ -83,10 +83,11 @@ class Watch:
         self._used = 0.0
         self._printed_before = self._program.printed
         self._same: list[tuple[float, list[Task]]] = []
+        self.slept: tuple[float, str] | None = None
 
     def asleep(self) -> list[Task] | None:
         """Look once more. All threads, if they have slept unmoved in the same
-        calls for three looks; else None."""
+        calls for three looks; else None. slept says since when, and in which."""
         now = time.monotonic()
         if now < self._next:
             return None
@@ -111,6 +112,8 @@ class Watch:
         self._same.append((now, tasks))
         if len(self._same) < SAMPLES or now - self._same[0][0] < STABLE_SECONDS:
             return None
+        calls = [task.call.shown() for task in tasks if task.call]
+        self.slept = self._same[0][0], min(calls, default="")
         return tasks
 
     def dozes(self) -> bool:
@@ -249,7 +252,7 @@ class _View:
         evidence |= {"call": call.name, "descriptor": call.descriptor()}
         if peer:
             evidence["client"] = peer.name
-        where = f"the program sleeps in {_shown(call.name)} {about}".rstrip()
+        where = f"the program sleeps in {call.shown()} {about}".rstrip()
         if call.name in _SENDING and peer:
             why = "" if peer.reading else f", and {peer.name} does not read"
             return Finding("blocked_sending", where + why + waiting, evidence)
@@ -259,7 +262,7 @@ class _View:
         if call.name in _ACCEPTING:
             return Finding("blocked_accepting", where + waiting, evidence)
         if call.name in procfs.EPOLL_CALLS:
-            where = f"the program sleeps in {_shown(call.name)}"
+            where = f"the program sleeps in {call.shown()}"
         kind = "forgot" if evidence.get("unread") else "lost"
         if kind == "lost" and not evidence.get("backlog"):
             waiting = waiting or ", and nothing is on its way"
@@ -322,9 +325,3 @@ def _interest(pair: tuple[Task, Call]) -> int:
         if name in names:
             return rank
     return 3
-
-
-def _shown(name: str) -> str:
-    """A system call as a C programmer calls it."""
-    short = {"sendto": "send", "recvfrom": "recv", "accept4": "accept"}
-    return name if " " in name else f"{short.get(name, name)}()"

@@ -42,7 +42,8 @@ def expect_no_report(scene: Scene) -> Iterator[None]:
         "no report of AddressSanitizer and UndefinedBehaviorSanitizer",
         "\n".join(lines),
         Finding("sanitizer", what, {"report": "\n".join(lines)}),
-        scene.transcript(),
+        scene.transcript.lines(what),
+        picture=scene.transcript.as_data(),
     )
 
 

@@ -14,12 +14,13 @@ from grader.tests.conftest import Graded, run_grader
 ID = "concurrency/any_order"
 
 # Found every time, whatever the machine does meanwhile: words of the lesson, and in
-# at most how many steps it is told. (Who is busy takes longer to shrink.)
+# at most how many steps it is told. (Who is busy takes longer to shrink, and whether
+# a reset is seen depends on who is faster.)
 FOUND = {
     "clears_the_buffer_first": ("a wrong byte, at offset 0", 3),
     "epoll_for_the_listener_only": ("sleeps in recv() on the connection of", 5),
     "exits_on_a_silent_visitor": ("the program exited with status 1", 3),
-    "exits_on_econnreset": ("recv: Connection reset by peer", 5),
+    "exits_on_econnreset": ("recv: Connection reset by peer", 8),
     "exits_when_a_client_leaves": ("the program exited with status 0", 3),
     "first_message_only": ("for EPOLLONESHOT)", 5),
     "greets_its_clients": ("bytes that it never sent", 3),

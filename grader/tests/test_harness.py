@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from grader import lesson, procfs, rubric
-from grader.client import around, quote
+from grader.difference import around
 from grader.failure import Failure, Finding
 from grader.program import Stream
 from grader.submission import REPOSITORY
 from grader.tests.conftest import run_grader
+from grader.transcript import quote
 
 Submit = Callable[[int, str | bytes | Path], Path]
 

@@ -1,0 +1,138 @@
+"""What every client did and saw, and when the program was seen asleep: the story
+that a failure tells, in words for people, and as data for pictures."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+
+# Steps that are shown: from the story's start, from its end, and the last of each
+# one whom it is about. A screen has room for the first, a picture for the second.
+_LINES, _MOMENTS = (3, 4, 4), (10, 30, 10)
+_SHOWN_BYTES = 24
+
+
+@dataclass
+class Moment:
+    """WHO DOES something, so many SECONDS after the start, with COUNT bytes, of which
+    DATA is the beginning."""
+
+    seconds: float
+    who: str
+    does: str
+    data: bytes = b""
+    count: int = 0
+
+    def __str__(self) -> str:
+        text = f"{self.who} {self.does}"
+        if not self.count:
+            return text
+        unit = "byte" if self.count == 1 else "bytes"
+        return f'{text} {self.count} {unit}: "{self.quoted()}"'
+
+    def quoted(self) -> str:
+        """The beginning of its bytes, as they would be written in C."""
+        more = "…" if self.count > _SHOWN_BYTES else ""
+        return quote(self.data[:_SHOWN_BYTES]) + more
+
+    def as_data(self) -> dict[str, Any]:
+        """The same for programs."""
+        data: dict[str, Any] = {"ms": _ms(self.seconds)}
+        data |= {"who": self.who, "does": self.does}
+        return data | (
+            {"bytes": self.count, "data": self.quoted()} if self.count else {}
+        )
+
+
+class Transcript:
+    """One story, which begins now."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._moments: list[Moment] = []
+        self._sleeps: list[tuple[float, float, str]] = []
+
+    def note(self, who: str, does: str, data: bytes = b"", count: int = 0) -> None:
+        """Remember that WHO DOES something, with COUNT bytes that begin with DATA."""
+        last = self._moments[-1] if self._moments else None
+        if last and count and (last.who, last.does) == (who, does):
+            last.data = (last.data + data)[: 2 * _SHOWN_BYTES]
+            last.count += count
+        else:
+            seconds = time.monotonic() - self._began
+            self._moments.append(Moment(seconds, who, does, data, count))
+
+    def note_sleep(self, since: float, call: str) -> None:
+        """Remember that the program has been asleep in CALL, from SINCE (a time of
+        time.monotonic()) until now."""
+        until = time.monotonic() - self._began
+        since -= self._began
+        last = self._sleeps[-1] if self._sleeps else None
+        if last and last[2] == call and since <= last[1]:
+            since = self._sleeps.pop()[0]
+        self._sleeps.append((since, until, call))
+
+    def lines(self, about: str) -> list[str]:
+        """The story so far, a numbered step a line. Of a long one that is shown which
+        has to do with those whom the text ABOUT names."""
+        lines, before = [], 0
+        for number, moment in self._chosen(about, *_LINES):
+            if number > before + 1:
+                lines.append(f"     … {_steps(number - before - 1)} left out …")
+            lines.append(f"{number:3}. {1000 * moment.seconds:5.0f} ms  {moment}")
+            before = number
+        return lines
+
+    def as_data(self, about: str = "") -> dict[str, Any]:
+        """The same for programs: the story, when the program slept meanwhile and in
+        what, and the moment at which it ended, which is now."""
+        story: list[dict[str, Any]] = []
+        before = 0
+        for number, moment in self._chosen(about, *_MOMENTS):
+            if number > before + 1:
+                story.append({"left_out": number - before - 1})
+            story.append(moment.as_data())
+            before = number
+        return {
+            "story": story,
+            "asleep": [
+                {"from_ms": _ms(since), "to_ms": _ms(until), "in": call}
+                for since, until, call in self._sleeps[-sum(_MOMENTS) :]
+            ],
+            "ended_ms": _ms(time.monotonic() - self._began),
+        }
+
+    def _chosen(
+        self, about: str, first: int, last: int, of_each: int
+    ) -> list[tuple[int, Moment]]:
+        """The moments to be shown, with their numbers."""
+        numbered = list(enumerate(self._moments, 1))
+        chosen = dict(numbered[:first] + numbered[-last:])
+        for who in {moment.who for moment in self._moments}:
+            if re.search(rf"\b{re.escape(who)}\b", about):
+                theirs = [pair for pair in numbered if pair[1].who == who]
+                chosen |= dict(theirs[-of_each:])
+        for number, moment in numbered:  # nothing is gained by leaving out one
+            if number not in chosen and {number - 1, number + 1} <= chosen.keys():
+                chosen[number] = moment
+        return sorted(chosen.items())
+
+
+def _steps(count: int) -> str:
+    return "1 step" if count == 1 else f"{count} steps"
+
+
+def _ms(seconds: float) -> float:
+    return round(1000 * seconds, 1)
+
+
+def quote(data: bytes) -> str:
+    """Bytes as they would be written in C, without anything that a terminal
+    would take for a command."""
+    escapes = {9: "\\t", 10: "\\n", 13: "\\r", 92: "\\\\", 34: '\\"'}
+    return "".join(
+        escapes.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}")
+        for byte in data
+    )
