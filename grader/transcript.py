@@ -11,7 +11,7 @@ from typing import Any
 # Steps that are shown: from the story's start, from its end, and the last of each
 # one whom it is about. A screen has room for the first, a picture for the second.
 _LINES, _MOMENTS = (3, 4, 4), (10, 30, 10)
-_SHOWN_BYTES = 24
+_KEPT_BYTES, _SHOWN_CHARACTERS = 48, 24
 
 
 @dataclass
@@ -34,8 +34,10 @@ class Moment:
 
     def quoted(self) -> str:
         """The beginning of its bytes, as they would be written in C."""
-        more = "…" if self.count > _SHOWN_BYTES else ""
-        return quote(self.data[:_SHOWN_BYTES]) + more
+        shown = len(self.data)
+        while len(quote(self.data[:shown])) > _SHOWN_CHARACTERS:
+            shown -= 1
+        return quote(self.data[:shown]) + ("…" if self.count > shown else "")
 
     def as_data(self) -> dict[str, Any]:
         """The same for programs."""
@@ -50,7 +52,7 @@ class Transcript:
     """One story, which begins now."""
 
     def __init__(self) -> None:
-        self._began = time.monotonic()
+        self.began = time.monotonic()
         self._moments: list[Moment] = []
         self._sleeps: list[tuple[float, float, str]] = []
 
@@ -58,17 +60,18 @@ class Transcript:
         """Remember that WHO DOES something, with COUNT bytes that begin with DATA."""
         last = self._moments[-1] if self._moments else None
         if last and count and (last.who, last.does) == (who, does):
-            last.data = (last.data + data)[: 2 * _SHOWN_BYTES]
+            last.data = (last.data + data)[:_KEPT_BYTES]
             last.count += count
         else:
-            seconds = time.monotonic() - self._began
-            self._moments.append(Moment(seconds, who, does, data, count))
+            seconds = time.monotonic() - self.began
+            moment = Moment(seconds, who, does, data[:_KEPT_BYTES], count)
+            self._moments.append(moment)
 
     def note_sleep(self, since: float, call: str) -> None:
         """Remember that the program has been asleep in CALL, from SINCE (a time of
         time.monotonic()) until now."""
-        until = time.monotonic() - self._began
-        since -= self._began
+        until = time.monotonic() - self.began
+        since -= self.began
         last = self._sleeps[-1] if self._sleeps else None
         if last and last[2] == call and since <= last[1]:
             since = self._sleeps.pop()[0]
@@ -101,7 +104,7 @@ class Transcript:
                 {"from_ms": _ms(since), "to_ms": _ms(until), "in": call}
                 for since, until, call in self._sleeps[-sum(_MOMENTS) :]
             ],
-            "ended_ms": _ms(time.monotonic() - self._began),
+            "ended_ms": _ms(time.monotonic() - self.began),
         }
 
     def _chosen(

@@ -7,19 +7,17 @@ check of its own.
 from __future__ import annotations
 
 import contextlib
-import re
 import signal
 import time
 from collections.abc import Iterator
 
 from grader.failure import Failure, Finding
+from grader.sanitizer import first_report
 from grader.scene import Scene
 
-_REPORT = re.compile(
-    r"^.*(ERROR: (?:Address|Leak)Sanitizer: .*|runtime error: .*)$", re.MULTILINE
-)
 # LeakSanitizer stops the program with ptrace, which some containers forbid.
 _LOOKED, _LOOKING_SECONDS = "[looked for leaks]", 30.0
+_REPORT_CHARACTERS = 16_000
 _CANNOT_LOOK = "LeakSanitizer has encountered a fatal error"
 
 
@@ -31,18 +29,17 @@ def expect_no_report(scene: Scene) -> Iterator[None]:
     if scene.program.ended():
         scene.program.all_output_read()
     errors = scene.program.errors.text()
-    found = _REPORT.search(errors)
-    if not found or _CANNOT_LOOK in errors:
+    report = first_report(errors)
+    if not report or _CANNOT_LOOK in errors:
         return
-    report = errors[found.start() :]
-    lines = report.splitlines()[:24]
-    what = re.sub(r" (?:at pc|on address) 0x.*", "", found.group(1))
+    evidence = {"report": report.text[:_REPORT_CHARACTERS]}
+    witness = "The sanitizers report"
     raise Failure(
-        f"the sanitizers report: {what}",
+        "the sanitizers see wrong use of memory",
         "no report of AddressSanitizer and UndefinedBehaviorSanitizer",
-        "\n".join(lines),
-        Finding("sanitizer", what, {"report": "\n".join(lines)}),
-        scene.transcript.lines(what),
+        "\n".join(report.frames) or report.text.splitlines()[0],
+        Finding("sanitizer", report.says, evidence, witness),
+        scene.transcript.lines(""),
         picture=scene.transcript.as_data(),
     )
 

@@ -1,0 +1,206 @@
+"""What a lesson is made of: the story, the bytes that differ, the sanitizers' reports
+in words, the likely cause, and where to read on."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grader import causes, rubric
+from grader.difference import likeness, parting
+from grader.sanitizer import first_report
+from grader.submission import REPOSITORY, STAGES
+from grader.transcript import Transcript
+
+# -- the story ----------------------------------------------------------------
+
+
+def _crowd() -> Transcript:
+    transcript = Transcript()
+    for number in range(1, 101):
+        transcript.note(f"client {number}", "connects")
+    for number in range(1, 101):
+        transcript.note(f"client {number}", "sends", b"abc\n", 4)
+    return transcript
+
+
+def test_a_long_story_keeps_its_ends_and_those_whom_it_is_about() -> None:
+    lines = _crowd().lines("client 42 does not get its bytes back")
+    told = [re.sub(r" +\d+ ms  ", " ", line.strip()) for line in lines]
+    assert told == [
+        "1. client 1 connects",
+        "2. client 2 connects",
+        "3. client 3 connects",
+        "… 38 steps left out …",
+        "42. client 42 connects",
+        "… 99 steps left out …",
+        '142. client 42 sends 4 bytes: "abc\\n"',
+        "… 54 steps left out …",
+        '197. client 97 sends 4 bytes: "abc\\n"',
+        '198. client 98 sends 4 bytes: "abc\\n"',
+        '199. client 99 sends 4 bytes: "abc\\n"',
+        '200. client 100 sends 4 bytes: "abc\\n"',
+    ]
+
+
+def test_pieces_of_one_sending_are_one_step_and_odd_bytes_are_short() -> None:
+    transcript = Transcript()
+    for piece in (b"\0\x01\x02", b"\x1b" * 40, b"c"):
+        transcript.note("client A", "sends", piece, len(piece))
+    (line,) = transcript.lines("")
+    shown = '"\\x00\\x01\\x02\\x1b\\x1b\\x1b…"'
+    assert line.endswith(f"client A sends 44 bytes: {shown}")
+
+
+def test_the_picture_has_the_story_and_when_the_program_slept() -> None:
+    transcript = _crowd()
+    began = transcript.began
+    transcript.note_sleep(began, "epoll_wait()")
+    transcript.note_sleep(began, "epoll_wait()")
+    transcript.note_sleep(began, "recv()")
+    data = transcript.as_data("client 42")
+    assert len(data["story"]) < 60
+    assert [sleep["in"] for sleep in data["asleep"]] == ["epoll_wait()", "recv()"]
+    assert sum(entry.get("left_out", 1) for entry in data["story"]) == 200
+    assert data["ended_ms"] >= data["asleep"][-1]["to_ms"]
+
+
+# -- bytes that differ --------------------------------------------------------
+
+OTHERS = {"client B": b"B1,B2,B3,B4,B5,B6,B7,B8,"}
+
+
+@pytest.mark.parametrize(
+    "kind, due, came, before",
+    [
+        ("cut_short", b"\0abc", b"", b"xyz"),
+        ("zeros", b"hello, world", bytes(12), b""),
+        ("top_bit", b"\x81\xe2c", b"\x01bc", b""),
+        ("crlf", b"\nnext", b"\r\nnext", b"line"),
+        ("crlf", b"\r\nnext", b"\nnext", b"line"),
+        ("another_client", b"A7,A8,A9", b"B4,B5,B6", b"A1,"),
+        ("skipped", b"abcdefghijklmnop", b"fghijklmnop", b""),
+        ("repeated", b"klmnop", b"abcdef", b"abcdefghij"),
+        ("own_words", b"", b"Welcome!\n", b""),
+    ],
+)
+def test_wrong_bytes_are_known_by_what_they_look_like(
+    kind: str, due: bytes, came: bytes, before: bytes
+) -> None:
+    finding = likeness(due, came, before, OTHERS)
+    assert finding and finding.evidence["looks_like"] == kind
+
+
+def test_nothing_is_said_of_bytes_that_look_like_nothing() -> None:
+    assert likeness(b"abcdefgh", b"\x93\x12\xfe\x00\x07", b"", OTHERS) is None
+
+
+@pytest.mark.parametrize(
+    "due, came, at",
+    [(b"", b"", 0), (b"ab", b"a", 1), (b"a", b"ab", 1), (b"x", b"y", 0)]
+    + [(b"a" * 1000, b"a" * n + b"b" * (1000 - n), n) for n in (0, 1, 500, 999)],
+)
+def test_the_first_difference_is_found(due: bytes, came: bytes, at: int) -> None:
+    assert parting(due, came) == at
+
+
+# -- sanitizers ---------------------------------------------------------------
+
+BROKEN = r"""
+#include <stdlib.h>
+#include <string.h>
+static char table[10];
+static int broken(int how, int none)
+{
+    char local[16], *block = malloc(8);
+    switch (how) {
+    case 1: memset(local, 'a', 17 + none); return local[3];
+    case 2: table[10 + none] = 1; return 0;
+    case 3: free(block); free(block + none); return 0;
+    case 4: return *(volatile int *)(long)none;
+    case 5: return 2147483647 + (how - 4 + none);
+    case 6: return strlen(strcpy(block, "12345678" + none));
+    case 7: return block[-1 - none];
+    case 8: free(block); return block[none];
+    case 9: block = malloc(100 + none); return 0;
+    }
+    return 0;
+}
+int main(int argc, char **argv) { return broken(atoi(argv[1]), argc - 2) & 1; }
+"""
+
+IN_WORDS = {
+    1: "in broken(), tcp_server.c:8, it writes 17 bytes past the end of the array "
+    "'local'",
+    2: "in broken(), tcp_server.c:9: index 10 out of bounds for type 'char [10]'",
+    3: "in broken(), tcp_server.c:10: attempting double-free",
+    4: "in broken(), tcp_server.c:11: load of null pointer of type 'volatile int'",
+    5: "in broken(), tcp_server.c:12: signed integer overflow: 2147483647 + 1 cannot "
+    "be represented in type 'int'",
+    6: "in broken(), tcp_server.c:13, it writes 9 bytes past the end of a block of 8 "
+    "bytes that was allocated in broken(), tcp_server.c:6",
+    7: "in broken(), tcp_server.c:14, it reads 1 byte before the start of a block of 8 "
+    "bytes that was allocated in broken(), tcp_server.c:6",
+    8: "in broken(), tcp_server.c:15, it reads 1 byte of a block of 8 bytes that has "
+    "been freed in broken(), tcp_server.c:15",
+}
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("broken")
+    (folder / "tcp_server.c").write_text(BROKEN.lstrip())
+    flags = "-std=gnu17 -O1 -g -w -fno-omit-frame-pointer -fsanitize=address,undefined"
+    command = ["/usr/bin/gcc", *flags.split(), "-o", "broken", "tcp_server.c"]
+    subprocess.run(command, cwd=folder, check=True)
+    return folder / "broken"
+
+
+@pytest.mark.parametrize("how", IN_WORDS)
+def test_a_sanitizer_report_is_told_in_words(broken: Path, how: int) -> None:
+    environment = {"UBSAN_OPTIONS": "print_stacktrace=1", "ASAN_OPTIONS": "color=never"}
+    done = subprocess.run([broken, str(how)], env=environment, capture_output=True)
+    report = first_report(done.stderr.decode())
+    assert report and report.says == IN_WORDS[how]
+    assert report.frames[-1] == "in main(), tcp_server.c:20"
+
+
+# -- causes and sections ------------------------------------------------------
+
+
+def _headings(stage: int) -> set[str]:
+    text = (REPOSITORY / "stages" / str(stage) / "README.md").read_text()
+    return set(re.findall(r"^#+ (.+)$", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_where_to_read_on_is_a_heading_of_the_lesson(stage: int) -> None:
+    loaded = rubric.load(stage)
+    assert set(loaded.sections) <= set(loaded.requirements)
+    sections = {loaded.section_of(check) for check in loaded.checks.values()}
+    assert sections <= _headings(stage)
+
+
+@pytest.mark.parametrize("cause", causes.table(), ids=lambda cause: cause.text[:50])
+def test_each_cause_is_told_of_something_and_leads_to_a_heading(
+    cause: causes.Cause,
+) -> None:
+    assert cause.when and cause.shown_by
+    stages = {int(name.partition("/")[0]) for name in cause.shown_by}
+    for stage in stages if cause.section else ():
+        assert cause.section in _headings(stage)
+
+
+def test_a_cause_asks_for_the_whole_of_a_fact_or_for_its_being_there() -> None:
+    def explains(when: dict[str, Any], **facts: Any) -> bool:
+        return causes.Cause("", when).explains(facts)
+
+    assert explains({"kind": "gone"}, kind="gone")
+    assert not explains({"kind": "gone"}, kind="gone_again")
+    assert explains({"stage": 3, "unread": True}, stage=3, unread=20)
+    assert not explains({"unread": True}, unread=0)
+    assert explains({"backlog": False}, unread=20)
