@@ -113,7 +113,7 @@ def test_the_first_difference_is_found(due: bytes, came: bytes, at: int) -> None
 BROKEN = r"""
 #include <stdlib.h>
 #include <string.h>
-static char table[10];
+static char table[10], *volatile kept;
 static int broken(int how, int none)
 {
     char local[16], *block = malloc(8);
@@ -122,11 +122,10 @@ static int broken(int how, int none)
     case 2: table[10 + none] = 1; return 0;
     case 3: free(block); free(block + none); return 0;
     case 4: return *(volatile int *)(long)none;
-    case 5: return 2147483647 + (how - 4 + none);
+    case 5: free(block); kept = malloc(100); kept = NULL; return 0;
     case 6: return strlen(strcpy(block, "12345678" + none));
     case 7: return block[-1 - none];
     case 8: free(block); return block[none];
-    case 9: block = malloc(100 + none); return 0;
     }
     return 0;
 }
@@ -139,8 +138,8 @@ IN_WORDS = {
     2: "in broken(), tcp_server.c:9: index 10 out of bounds for type 'char [10]'",
     3: "in broken(), tcp_server.c:10: attempting double-free",
     4: "in broken(), tcp_server.c:11: load of null pointer of type 'volatile int'",
-    5: "in broken(), tcp_server.c:12: signed integer overflow: 2147483647 + 1 cannot "
-    "be represented in type 'int'",
+    5: "what is allocated in broken(), tcp_server.c:12, is lost: 1 block is never "
+    "freed, 100 bytes in all",
     6: "in broken(), tcp_server.c:13, it writes 9 bytes past the end of a block of 8 "
     "bytes that was allocated in broken(), tcp_server.c:6",
     7: "in broken(), tcp_server.c:14, it reads 1 byte before the start of a block of 8 "
@@ -166,7 +165,7 @@ def test_a_sanitizer_report_is_told_in_words(broken: Path, how: int) -> None:
     done = subprocess.run([broken, str(how)], env=environment, capture_output=True)
     report = first_report(done.stderr.decode())
     assert report and report.says == IN_WORDS[how]
-    assert report.frames[-1] == "in main(), tcp_server.c:20"
+    assert report.frames[-1].startswith("in main(), tcp_server.c:")
 
 
 # -- causes and sections ------------------------------------------------------
@@ -174,7 +173,8 @@ def test_a_sanitizer_report_is_told_in_words(broken: Path, how: int) -> None:
 
 def _headings(stage: int) -> set[str]:
     text = (REPOSITORY / "stages" / str(stage) / "README.md").read_text()
-    return set(re.findall(r"^#+ (.+)$", text, re.MULTILINE))
+    headings: list[str] = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return set(headings)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -185,7 +185,9 @@ def test_where_to_read_on_is_a_heading_of_the_lesson(stage: int) -> None:
     assert sections <= _headings(stage)
 
 
-@pytest.mark.parametrize("cause", causes.table(), ids=lambda cause: cause.text[:50])
+@pytest.mark.parametrize(
+    "cause", causes.table(), ids=[cause.text[:50] for cause in causes.table()]
+)
 def test_each_cause_is_told_of_something_and_leads_to_a_heading(
     cause: causes.Cause,
 ) -> None:
