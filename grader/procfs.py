@@ -73,6 +73,11 @@ class Call:
             return self.args[_TIMEOUT_POINTER[self.name]] != 0
         return self.name == "futex" and self.args[3] != 0
 
+    def naps(self) -> bool:
+        """Whether it waits for nothing but time, or for some of the things that may
+        happen, and for time besides; epoll_wait, which may wait for all, does not."""
+        return self.timed() and self.name not in EPOLL_CALLS
+
     def descriptor(self) -> int | None:
         """The descriptor that the call is about, if it is about one."""
         if self.name in {"poll", "ppoll", "select", "pselect6", "wait4", "waitid"}:

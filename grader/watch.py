@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from grader import procfs
 from grader.failure import Finding
@@ -83,6 +83,7 @@ class Watch:
         self._used = 0.0
         self._printed_before = self._program.printed
         self._same: list[tuple[float, list[Task]]] = []
+        self._napping: list[Task] = []
         self.slept: tuple[float, str] | None = None
 
     def asleep(self) -> list[Task] | None:
@@ -101,7 +102,9 @@ class Watch:
         self._next = time.monotonic() + max(
             _PAUSE_SECONDS, 4 * (time.monotonic() - now)
         )
-        if all(task.state == "S" for task in tasks):
+        asleep = all(task.state == "S" for task in tasks)
+        self._napping = tasks if asleep else []
+        if asleep:
             self._dozed += now - self._last
         self._last = now
         if not tasks or any(task.state not in "ST" for task in tasks):
@@ -127,10 +130,10 @@ class Watch:
     def look(self) -> Finding | None:
         """Look once more: a proof that what is awaited will not come, or None."""
         tasks = self.asleep()
-        if tasks is not None:
-            finding = self._asleep_in(tasks)
-            if finding:
-                return finding
+        if tasks is None and self._dozed > self._dozing and self.dozes():
+            tasks = self._napping  # never for long, and yet for the most part
+        if tasks and (finding := self._asleep_in(tasks)):
+            return finding
         printed = self._program.printed - self._printed_before
         spinning = self._used > SPINNING_SECONDS and self._used > (
             SPINNING_SECONDS + SPINNING_SECONDS_EACH * len(self._peers())
@@ -171,6 +174,8 @@ class Watch:
         finding = view.explain(calls)
         if timed:
             finding.evidence["asleep_seconds"] = round(self._dozed, 1)
+        if finding.kind in ("lost", "forgot") and any(c.naps() for _, c in calls):
+            return replace(finding, kind="sleeping")
         return finding
 
 

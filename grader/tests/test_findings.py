@@ -44,7 +44,7 @@ int main(int argc, char *argv[])
 """
 
 SILENTLY = "for (;;) pause();"
-IN_NAPS = "for (;;) nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);"
+IN_NAPS = "for (;;) nanosleep(&(struct timespec){.tv_nsec = %d}, NULL);"
 IN_EPOLL = (
     "int loop = epoll_create1(0); struct epoll_event event = {.events = EPOLLOUT};"
     "epoll_ctl(loop, EPOLL_CTL_ADD, fd, &event);"
@@ -73,7 +73,8 @@ def _evidence(folder: Path, check: str) -> dict[str, Any]:
         ("for (;;);", {"kind": "spinning"}),
         (SILENTLY, {"kind": "lost", "call": "pause"}),
         (IN_EPOLL, {"kind": "lost", "call": "epoll_wait"}),
-        (IN_NAPS, {"kind": "lost", "call": "clock_nanosleep"}),
+        (IN_NAPS % 50_000_000, {"kind": "sleeping", "call": "clock_nanosleep"}),
+        (IN_NAPS % 2_000_000, {"kind": "sleeping", "call": "clock_nanosleep"}),
         ("recv(conn, data, 1, 0);", {"kind": "blocked_receiving", "descriptor": 4}),
         ("accept(fd, NULL, NULL);", {"kind": "blocked_accepting", "descriptor": 3}),
         ("write(1, data, count); read(0, data, 1); pause();", {"call": "pause"}),
