@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from grader.difference import around, likeness, parting
 from grader.failure import Finding
-from grader.transcript import quote
+from grader.transcript import in_bytes, quote
 
 if TYPE_CHECKING:
     from grader.scene import Scene
@@ -227,7 +227,7 @@ class Client(Connection):
         at = parting(due, data)
         offset = self.received - len(data) + at
         if at == len(due):
-            message = f"{self.name} got {len(data) - at} bytes that it never sent"
+            message = f"{self.name} got {in_bytes(len(data) - at)} that it never sent"
         else:
             message = f"{self.name} got a wrong byte, at offset {offset}"
         before = (self._returned + data[:at])[-_REMEMBERED:]
@@ -248,8 +248,8 @@ class Client(Connection):
         self.scene.wait(
             lambda: self.due == 0,
             f"{self.name} does not get its bytes back",
-            expected=f"{self.received + self.due} bytes",
-            received=lambda: f"{self.received} bytes",
+            expected=in_bytes(self.received + self.due),
+            received=lambda: in_bytes(self.received),
             awaited=[self],
         )
 
@@ -263,8 +263,8 @@ class Client(Connection):
         self.scene.wait(
             lambda: self.queued == 0,
             f"{self.name} cannot send all of its bytes",
-            expected=f"{self.sent + self.queued} bytes to be taken",
-            received=lambda: f"{self.sent} bytes taken",
+            expected=f"{in_bytes(self.sent + self.queued)} to be taken",
+            received=lambda: f"{in_bytes(self.sent)} taken",
             awaited=[self],
         )
         self.half_close()
@@ -277,7 +277,7 @@ class Client(Connection):
             f"the server does not close the connection of {self.name}, "
             "which has ended its side and has got all its bytes",
             expected="the end of the connection",
-            received=lambda: f"all {self.received} bytes, and no end",
+            received=lambda: f"all {in_bytes(self.received)}, and no end",
             awaited=[self],
         )
         if self.ended != "end":
@@ -305,7 +305,9 @@ class Client(Connection):
             how = "reset" if self.ended == "reset" else "closed"
             message = f"the server {how} the connection of {self.name}"
             if missing:
-                message += f", which still had {missing} bytes to get"
-            expected = f"{self.sent} bytes back" if self.sent else "an open connection"
-            return Fault(message, expected, f"{self.received} bytes, then the end")
+                message += f", which still had {in_bytes(missing)} to get"
+            expected = (
+                f"{in_bytes(self.sent)} back" if self.sent else "an open connection"
+            )
+            return Fault(message, expected, f"{in_bytes(self.received)}, then the end")
         return None

@@ -42,7 +42,7 @@ def likeness(
 ) -> Finding | None:
     """What CAME looks like where DUE was due, if it looks like anything. BEFORE is
     what had come rightly until then, OTHERS the bytes of the other clients."""
-    for look in (_cut_short, _altered, _another_client, _skipped, _repeated, _own):
+    for look in (_cut_short, _altered, _another_client, _displaced, _own):
         if found := look(due, came, before, others):
             kind, says = found
             evidence = {"looks_like": kind, "first_due": quote(due[:1])}
@@ -85,25 +85,24 @@ def _another_client(_due: bytes, came: bytes, _before: bytes, others: _Others) -
     return "another_client", f'"{quote(start)}" was sent by {owners[0]}'
 
 
-def _skipped(due: bytes, came: bytes, _before: bytes, _others: _Others) -> _Look:
+def _displaced(due: bytes, came: bytes, before: bytes, _others: _Others) -> _Look:
+    """Bytes of the client's own, from further on or from further back: the nearer."""
     start = came[:_ENOUGH]
-    at = due.find(start) if len(start) >= _LEAST else -1
-    if at < 0:
+    if len(start) < _LEAST:
         return None
-    unit = "byte is" if at == 1 else "bytes are"
-    return "skipped", f"{at} {unit} left out: what comes is due after them"
-
-
-def _repeated(_due: bytes, came: bytes, before: bytes, _others: _Others) -> _Look:
-    start = came[:_ENOUGH]
-    at = before.rfind(start) if len(start) >= _LEAST else -1
-    if at < 0:
-        return None
-    return "repeated", f"bytes come a second time: the last {len(before) - at} again"
+    ahead, back = due.find(start), len(before) - before.rfind(start)
+    if ahead >= 0 and not (start in before and back < ahead):
+        unit = "byte is" if ahead == 1 else "bytes are"
+        return "skipped", f"{ahead} {unit} left out: what comes is due after them"
+    if start in before:
+        return "repeated", f"bytes come a second time: the last {back} again"
+    return None
 
 
 def _own(due: bytes, came: bytes, _before: bytes, _others: _Others) -> _Look:
-    """Words of the program's own, or whatever else nobody sent."""
+    """Words of the program's own, or a string's end."""
+    if came == b"\0" and not due:
+        return "terminator", 'nobody sent this "\\x00"'
     if len(came) < _LEAST or not came[:_ENOUGH].isascii():
         return None
     if not came[:_ENOUGH].decode().replace("\n", " ").isprintable():

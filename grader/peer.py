@@ -19,6 +19,7 @@ from grader.client import Connection
 from grader.difference import around, likeness, parting
 from grader.program import Program
 from grader.scene import Scene, free_port
+from grader.transcript import in_bytes
 
 
 class Keyboard(Connection):
@@ -91,8 +92,8 @@ class Peer(Connection):
         self.scene.wait(
             lambda: len(self.taken) >= len(data) or self.ended != "",
             "the client does not send what it has read",
-            expected=f"{len(data)} bytes",
-            received=lambda: f"{len(self.taken)} bytes",
+            expected=in_bytes(len(data)),
+            received=lambda: in_bytes(len(self.taken)),
             awaited=[self],
         )
         compare(self.scene, "the client sends something else", data, self.taken)
@@ -217,7 +218,7 @@ def compare(scene: Scene, message: str, expected: bytes, got: bytes) -> None:
     at = parting(expected, got)
     if at == min(len(expected), len(got)):
         more = len(got) - len(expected)
-        message += f": {abs(more)} bytes too {'many' if more > 0 else 'few'}"
+        message += f": {in_bytes(abs(more))} too {'many' if more > 0 else 'few'}"
     else:
         message += f", from offset {at} on"
     alike = likeness(expected[at:], bytes(got[at:]), expected[:at], {})

@@ -22,7 +22,7 @@ from grader import procfs
 from grader.client import Client
 from grader.failure import Failure
 from grader.server import ROOM_IN_BACKLOG, SMALL_WINDOW, Server
-from grader.transcript import Transcript
+from grader.transcript import Transcript, in_bytes
 
 # More than the kernel's buffers take for a client that does not read.
 FLOOD = 4 << 20
@@ -69,7 +69,7 @@ class Step:
         if self.who:
             text = f"client {self.who} {text}"
         if self.count:
-            text += " 1 byte" if self.count == 1 else f" {self.count} bytes"
+            text += f" {in_bytes(self.count)}"
         return text
 
 
@@ -237,6 +237,6 @@ class Story:
         for client in self._came:
             count = client.received - self._seen.get(client, 0)
             if count:
-                unit = "byte" if count == 1 else "bytes"
-                self.lines.append(f"     {client.name} has got {count} {unit} back")
+                got = f"     {client.name} has got {in_bytes(count)} back"
+                self.lines.append(got)
                 self._seen[client] = client.received

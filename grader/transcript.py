@@ -29,8 +29,7 @@ class Moment:
         text = f"{self.who} {self.does}"
         if not self.count:
             return text
-        unit = "byte" if self.count == 1 else "bytes"
-        return f'{text} {self.count} {unit}: "{self.quoted()}"'
+        return f'{text} {in_bytes(self.count)}: "{self.quoted()}"'
 
     def quoted(self) -> str:
         """The beginning of its bytes, as they would be written in C."""
@@ -129,6 +128,11 @@ def _steps(count: int) -> str:
 
 def _ms(seconds: float) -> float:
     return round(1000 * seconds, 1)
+
+
+def in_bytes(count: int) -> str:
+    """So many bytes, in words."""
+    return "1 byte" if count == 1 else f"{count} bytes"
 
 
 def quote(data: bytes) -> str:

@@ -18,6 +18,7 @@ from grader import procfs
 from grader.failure import Finding
 from grader.procfs import Call, Socket, Task
 from grader.program import Program
+from grader.transcript import in_bytes
 
 SAMPLES, STABLE_SECONDS = 3, 0.045
 _PAUSE_SECONDS = 0.01
@@ -287,7 +288,9 @@ class _View:
                 parts.append(f"{peer.name} waits to be accepted")
                 evidence["backlog"] = self._listener.rx_queue if self._listener else 1
             elif theirs.rx_queue:
-                parts.append(f"{theirs.rx_queue} bytes from {peer.name} wait unread")
+                verb = "waits" if theirs.rx_queue == 1 else "wait"
+                count = in_bytes(theirs.rx_queue)
+                parts.append(f"{count} from {peer.name} {verb} unread")
                 evidence |= {"unread": theirs.rx_queue, "awaited": peer.name}
             elif theirs.state == procfs.CLOSE_WAIT:
                 parts.append(
@@ -319,6 +322,7 @@ class _View:
                         events = procfs.event_names(interest[fd])
                         evidence["watched_for"] = events
                         return f" (epoll watches it, descriptor {fd}, for {events})"
+                evidence["watched_for"] = "not at all"
                 return f" (epoll does not watch it: descriptor {fd})"
         return ""
 
