@@ -7,7 +7,7 @@ unexport PYTHONHOME PYTHONPATH
 export PYTHONNOUSERSITE := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup setup-lint grade solutions test matrix flake bench lint linters format clean
+.PHONY: help setup setup-lint grade solutions test matrix golden flake bench lint linters format clean
 .NOTPARALLEL: # in `make -j setup grade`, too, one comes after the other
 
 help: ## list what can be made
@@ -39,6 +39,9 @@ test: | $(PYTHON) ## test the grader itself; to choose: PYTEST_ARGS="-k setup"
 
 matrix: | $(PYTHON) ## show what the grader says of the right and the wrong programs
 	@$(PYTHON) -m grader.tests.matrix $(PROGRAMS)
+
+golden: | $(PYTHON) ## write down anew what each wrong program is taught
+	@$(PYTHON) -m grader.tests.golden $(PROGRAMS)
 
 flake: | $(PYTHON) ## grade every right program RUNS=100 times, and count what fails
 	@$(PYTHON) -m grader.tests.flake $(RUNS)

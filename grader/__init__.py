@@ -18,6 +18,7 @@ client.py       one end of a connection and its part of the story
 scene.py        the program and all our ends, moved on by one loop, with their story
 server.py       a server under test and its clients: what checks are written with
 peer.py         the scripted server that stage 2's client is tried against
+transcript.py   what every client did and saw, for people and for pictures
 payload.py      what clients send
 bench.py        a stage's submission, built: what the checks are run on
 story.py        any events of a server's clients in any order, and what must hold then
@@ -26,6 +27,8 @@ checks/         the tests that grade, one file for each theme
 milestones/     unit tests of the student's functions, unscored; ladder.py runs them
 rubric.py       what each check is worth (rubric.toml)
 lesson.py       a failure, told so that one can learn from it (failure.py)
+causes.py       what likely causes it (causes.toml)
+difference.py   what wrong bytes look like; sanitizer.py, a sanitizer's report in words
 grade.py        puts it together, and result.py is what comes out; cli.py calls it
 report/         views of the result
 """

@@ -8,9 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from grader import rubric
+from grader import causes, rubric
 from grader.submission import STAGES
-from grader.tests import matrix
+from grader.tests import golden, matrix
 from grader.tests.conftest import Graded
 from grader.tests.matrix import Program
 
@@ -51,6 +51,31 @@ def test_a_wrong_program_loses_what_its_mistake_costs(
     done = graded[program].result()
     assert program.disagreement(done) == ""
     assert done.status == 1
+
+
+@pytest.mark.parametrize("program", matrix.programs("wrong"), ids=str)
+def test_its_lesson_is_word_for_word_what_was_reviewed(
+    graded: Verdicts, program: Program
+) -> None:
+    """After a change that is meant: make golden, and look at the difference."""
+    lesson = golden.lesson(program, graded[program].result())
+    assert lesson == golden.path(program).read_text()
+
+
+SHOWN = [
+    (cause, Program("wrong", int(name[0]), name[2:]))
+    for cause in causes.table()
+    for name in cause.shown_by
+]
+
+
+@pytest.mark.parametrize("cause, program", SHOWN, ids=[str(p) for _, p in SHOWN])
+def test_a_cause_is_told_to_whom_it_is_about(
+    graded: Verdicts, cause: causes.Cause, program: Program
+) -> None:
+    checks = graded[program].result().checks(program.stage).values()
+    lessons = " ".join(" ".join(c["details"].split()) for c in checks)
+    assert f"Likely cause: {cause.text}" in lessons
 
 
 def test_every_wrong_program_is_in_the_table_and_the_other_way_round() -> None:
