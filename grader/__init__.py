@@ -24,7 +24,8 @@ bench.py        a stage's submission, built: what the checks are run on
 story.py        any events of a server's clients in any order, and what must hold then
 any_order.py    makes such stories up, and shrinks those that go wrong
 checks/         the tests that grade, one file for each theme
-milestones/     unit tests of the student's functions, unscored; ladder.py runs them
+milestones/     unit tests of the student's functions, unscored; ladder.py runs them,
+                and steps.py says where the lesson leads to each
 rubric.py       what each check is worth (rubric.toml)
 lesson.py       a failure, told so that one can learn from it (failure.py)
 causes.py       what likely causes it (causes.toml)

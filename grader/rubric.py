@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,3 +62,10 @@ def select(rubric: Rubric, only: str) -> dict[str, Check]:
         for id, check in rubric.checks.items()
         if only in ("", id, id.partition("/")[0])
     }
+
+
+def untried_needs(rubric: Rubric, chosen: Collection[str]) -> list[str]:
+    """The ids of the checks that the CHOSEN ones build on, and that are not among
+    them."""
+    needs = (id for chosen_id in chosen for id in rubric.checks[chosen_id].needs)
+    return [id for id in dict.fromkeys(needs) if id not in chosen]

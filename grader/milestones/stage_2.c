@@ -131,8 +131,8 @@ int main(void)
 {
 	const struct milestone milestones[] = {
 		{"parse_port", test_parse_port},
-		{"connect_to_server", test_connect_to_server},
 		{"send_all", test_send_all},
+		{"connect_to_server", test_connect_to_server},
 		{"recv_all", test_recv_all},
 		{"echo_lines", test_echo_lines},
 	};

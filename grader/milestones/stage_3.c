@@ -176,11 +176,11 @@ int main(void)
 	const struct milestone milestones[] = {
 		{"parse_port", test_parse_port},
 		{"create_server", test_create_server},
-		{"raise_descriptor_limit", test_raise_descriptor_limit},
-		{"set_nonblocking", test_set_nonblocking},
 		{"create_loop", test_create_loop},
 		{"loop_attach", test_loop_attach},
 		{"loop_run", test_loop_run},
+		{"raise_descriptor_limit", test_raise_descriptor_limit},
+		{"set_nonblocking", test_set_nonblocking},
 	};
 
 	return run_milestones(milestones,

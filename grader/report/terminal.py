@@ -8,13 +8,14 @@ import shutil
 import textwrap
 from typing import TextIO
 
+from grader import rubric, steps
 from grader.lesson import defused, one_line, printable
 from grader.result import CheckResult, Result, StageResult
 from grader.rubric import Check
 from grader.submission import STAGES
 
-_MARKS = {"passed": "✓", "failed": "✗", "skipped": "–", "error": "!"}
-_COLOURS = {"passed": "32", "failed": "31", "skipped": "33", "error": "35"}
+_MARKS = {"passed": "✓", "failed": "✗", "skipped": "–", "error": "!", "next": "→"}
+_COLOURS = {"passed": "32", "failed": "31", "skipped": "33", "error": "35", "next": "1"}
 _BUILD_LINES = 30
 
 
@@ -53,17 +54,27 @@ class Terminal:
         if len(output) > _BUILD_LINES:
             self._line(f"    … {len(output) - _BUILD_LINES} lines more")
         if stage.milestones:
-            done = sum(m.status == "passed" for m in stage.milestones)
-            total = len(stage.milestones)
-            self._line(f"  Milestones: {done} of {total} (they carry no points)")
-            for milestone in stage.milestones:
-                mark = self._mark(milestone.status)
-                self._line(f"  {mark} {milestone.name}")
-                if milestone.message and milestone.status == "failed":
-                    for line in _wrapped(milestone.message, self._width - 6):
-                        self._line(f"      {line}")
+            self._ladder(stage)
         if stage.status == "grader_error":  # that is, not done yet
             self._line("  Checks")
+
+    def _ladder(self, stage: StageResult) -> None:
+        """The milestones, from the first to the last, and which one is next."""
+        done = sum(m.status == "passed" for m in stage.milestones)
+        total = len(stage.milestones)
+        self._line(f"  Milestones: {done} of {total} (they carry no points)")
+        leading = steps.for_milestones(stage.stage)
+        ahead = [m.name for m in stage.milestones if m.status != "passed"]
+        for milestone in stage.milestones:
+            name, mark = milestone.name, self._mark(milestone.status)
+            if name in ahead[:1] and name in leading:
+                lesson = f"stages/{stage.stage}/README.md, {leading[name]}"
+                name = f"{name:<22}  the next step: {lesson}"
+                mark = self._coloured("next", _MARKS["next"])
+            self._line(f"  {mark} {name}")
+            if milestone.message and milestone.status == "failed":
+                for line in _wrapped(milestone.message, self._width - 6):
+                    self._line(f"      {line}")
 
     def check_begins(self, check: Check) -> None:
         """See grade.Progress."""
@@ -93,6 +104,8 @@ class Terminal:
         self._line(
             self._bold(f"Stage {stage.stage} ({name}): {stage.score}/{stage.max_score}")
         )
+        for line in _wrapped(_not_tried(stage), self._width):
+            self._line(line)
         self._line("")
 
     def ends(self, result: Result, note: str) -> None:
@@ -133,7 +146,20 @@ class Terminal:
         return f"\x1b[1m{text}\x1b[0m" if self._live else text
 
 
-_ASCII = str.maketrans({"✓": "+", "✗": "x", "–": "-", "…": "~", "—": "-"})
+_ASCII = str.maketrans({"✓": "+", "✗": "x", "–": "-", "…": "~", "—": "-", "→": ">"})
+
+
+def _not_tried(stage: StageResult) -> str:
+    """What the chosen checks build on that was not chosen with them; or ""."""
+    chosen = [check.id for check in stage.checks]
+    untried = rubric.untried_needs(rubric.load(stage.stage), chosen)
+    if not untried:
+        return ""
+    what = chosen[0] if len(chosen) == 1 else chosen[0].partition("/")[0]
+    if len(untried) == 1:
+        return f"{what} builds on {untried[0]}, which was not tried."
+    more = len(untried) - 1
+    return f"{what} builds on {untried[0]} and {more} more, which were not tried."
 
 
 def _cut(text: str, width: int) -> str:

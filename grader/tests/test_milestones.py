@@ -15,8 +15,8 @@ from grader.tests.conftest import run_grader
 Submit = Callable[[int, str | bytes | Path], Path]
 
 FUNCTIONS = [
-    "parse_port", "create_server", "raise_descriptor_limit", "set_nonblocking",
-    "create_loop", "loop_attach", "loop_run",
+    "parse_port", "create_server", "create_loop", "loop_attach", "loop_run",
+    "raise_descriptor_limit", "set_nonblocking",
 ]  # fmt: skip
 
 

@@ -1,0 +1,31 @@
+"""Where a stage's lesson says what comes next: the steps of "The work", read from
+the stage's README."""
+
+from __future__ import annotations
+
+import re
+
+from grader.submission import REPOSITORY
+
+_STEP = re.compile(r"^(\d+)\. (.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
+_MILESTONES = re.compile(r"\*Milestones?: ([^.]+)\.")
+
+
+def for_milestones(stage: int) -> dict[str, str]:
+    """Which step, or steps, of STAGE's README lead to each milestone: "step 3", or
+    "steps 4 to 5" where the first of them has none. Empty without the README."""
+    path = REPOSITORY / "stages" / str(stage) / "README.md"
+    try:
+        readme = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    work = readme.partition("\n## The work\n")[2].partition("\n## ")[0]
+    leading: dict[str, str] = {}
+    first = 1
+    for number, text in _STEP.findall(work):
+        last = int(number)
+        for names in _MILESTONES.findall(text):
+            said = f"step {last}" if first == last else f"steps {first} to {last}"
+            leading |= {name: said for name in re.findall(r"`(\w+)`", names)}
+            first = last + 1
+    return leading
