@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import io
 import signal
 import sys
@@ -20,7 +21,18 @@ from typing import NoReturn
 from grader import rubric, submission
 from grader.failure import CannotGrade
 from grader.lesson import one_line
-from grader.result import DEFAULT_SEED, Result, write_json
+from grader.result import DEFAULT_SEED, Result, write, write_json
+
+
+# Who else reads a grade: grader/report/NAME.py renders it. It is written at the end,
+# and not at all if the grader failed: that is no grade.
+_EXPORTS = {
+    "junit": "tools that read JUnit's XML",
+    "gradescope": "Gradescope",
+    "classroom50": "Classroom 50",
+    "autolab": "Autolab",
+    "prairielearn": "PrairieLearn",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -62,6 +74,13 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument(
         "--json", type=Path, metavar="FILE", help="write the result there"
     )
+    for name, for_whom in _EXPORTS.items():
+        grade.add_argument(
+            f"--{name}",
+            type=Path,
+            metavar="FILE",
+            help=f"write the grade for {for_whom}",
+        )
     grade.add_argument(
         "--isolation", choices=("auto", "required", "off"), default="auto",
         help="a network and a cell of its own for the program: if possible (auto)",
@@ -101,6 +120,8 @@ def _grade(options: argparse.Namespace) -> int:
         from grader import isolation as isolating
         from grader.report.terminal import Terminal
 
+    if options.classroom50:
+        importlib.import_module("grader.report.classroom50").handed_over()
     stages = _stages(options)
     isolation, reason = isolating.enter(options.isolation)
     shortage = guard.shortage()
@@ -128,7 +149,16 @@ def _grade(options: argparse.Namespace) -> int:
     if result.failed:
         faults = [c for s in result.stages for c in s.checks if c.status == "error"]
         raise CannotGrade(f"{faults[0].id}: {faults[0].message}")
+    _export(options, result)
     return 0 if result.score == result.max_score else 1
+
+
+def _export(options: argparse.Namespace, result: Result) -> None:
+    """Write RESULT for whoever else OPTIONS name. Raises CannotGrade."""
+    for name in _EXPORTS:
+        if path := getattr(options, name):
+            report = importlib.import_module(f"grader.report.{name}")
+            write(path, report.render(result.as_json()))
 
 
 def _interrupted(number: int, frame: object) -> NoReturn:

@@ -1,0 +1,66 @@
+"""What the exports share: every check of a result with the words that belong to it,
+and the four ways in which it can have ended kept apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from grader.lesson import one_line, printable
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One check. status is passed, failed, skipped (not tried) or error (the grader's
+    own fault); says is what its student is to read, "" if it passed, and message is
+    that in a line."""
+
+    id: str
+    name: str
+    number: str
+    status: str
+    points: int
+    max_points: int
+    seconds: float
+    message: str
+    says: str
+
+
+def outcomes(result: dict[str, Any], stage: int | None = None) -> Iterator[Outcome]:
+    """Every check of RESULT (as its JSON has it), or of one STAGE of it."""
+    for one in result["stages"]:
+        if stage not in (None, one["stage"]):
+            continue
+        for check in one["checks"]:
+            says = printable(_words(one, check))
+            yield Outcome(
+                id=f"stage-{one['stage']}/{check['id']}",
+                name=one_line(f"{check['requirement']} {check['title']}"),
+                number=check["requirement"],
+                status=check["status"],
+                points=check["points"],
+                max_points=check["max_points"],
+                seconds=check["seconds"],
+                message=one_line(check["message"]) or says.partition("\n")[0],
+                says=says,
+            )
+
+
+def _words(stage: dict[str, Any], check: dict[str, Any]) -> str:
+    if check["status"] in ("failed", "error"):
+        return str(check["details"] or check["message"])
+    if check["status"] == "passed":
+        return ""
+    if check["blocked_by"]:
+        return f"Not tried: it builds on {check['blocked_by']}, which failed."
+    if stage["status"] == "build_failed":
+        return f"Not tried: it does not compile.\n{stage['build']['output']}"
+    if stage["status"] == "missing":
+        return f"Not tried: {stage['build']['output']}"
+    return "Not tried."
+
+
+def graded(result: dict[str, Any]) -> bool:
+    """Whether RESULT is a grade, not a fault of the grader's or an unfinished one."""
+    return all(stage["status"] != "grader_error" for stage in result["stages"])

@@ -1,0 +1,157 @@
+"""The result as others read it: nothing is lost on the way, passed, failed, not tried
+and the grader's own fault stay apart, and what a student wrote commands nobody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from grader.failure import CannotGrade
+from grader.report import autolab, classroom50, gradescope, junit, prairielearn
+from grader.result import CheckResult, Result, StageResult
+from grader.submission import REPOSITORY
+from grader.tests.conftest import run_grader
+from grader.tests.matrix import PROGRAMS
+
+Submit = Callable[[int, str | bytes | Path], Path]
+
+HOSTILE = '</failure><x a="1">&\x1b[31m\0\ufffe]]>\n::error::no\n'
+
+RUNNER = {
+    "CLASSROOM": "networks",
+    "ASSIGNMENT": "echo",
+    "SUBMISSION_TAG": "submit/1",
+    "COMMIT_URL": "https://example.org/commit/1",
+    "RELEASE_URL": "https://example.org/release/1",
+}
+
+
+def _result(*statuses: str, stage_status: str = "graded") -> dict[str, Any]:
+    """A result with a check worth 10 points for each of STATUSES."""
+    stage = StageResult(3, 10 * len(statuses), stage_status)
+    for number, status in enumerate(statuses):
+        check = CheckResult(f"echo/{number}", HOSTILE, "3.4", 10, status)
+        check.points = 10 if status == "passed" else 0
+        check.message, check.details = (
+            (HOSTILE, HOSTILE) if status != "passed" else ("", "")
+        )
+        check.blocked_by = "echo/1" if status == "skipped" else ""
+        stage.checks.append(check)
+    return Result(1, "bubblewrap", [stage], 2.5).as_json()
+
+
+ALL_FOUR = ("passed", "failed", "skipped", "error")
+GRADED = _result("passed", "failed", "skipped")
+FAULT = _result(*ALL_FOUR, stage_status="grader_error")
+
+
+def test_junit_keeps_the_four_ways_apart() -> None:
+    suite = ElementTree.fromstring(junit.render(FAULT))[0]
+    counts = {
+        name: suite.get(name) for name in ("tests", "failures", "skipped", "errors")
+    }
+    assert counts == {"tests": "4", "failures": "1", "skipped": "1", "errors": "1"}
+    ways = [[element.tag for element in case] for case in suite]
+    assert ways == [[], ["failure"], ["skipped"], ["error"]]
+    told = "".join(suite.itertext())
+    assert "</failure><x" in told and "\x1b" not in told and "\n::error" not in told
+    assert "it builds on echo/1" in told
+
+
+def test_gradescope_gets_each_check_with_its_points() -> None:
+    report = json.loads(gradescope.render(GRADED))
+    assert (report["score"], report["execution_time"]) == (10, 2.5)
+    assert [t["status"] for t in report["tests"]] == ["passed", "failed", "failed"]
+    assert [t["score"] for t in report["tests"]] == [10, 0, 0]
+    assert sum(t["max_score"] for t in report["tests"]) == GRADED["max_score"]
+    assert report["tests"][2]["output"].startswith("Not tried: it builds on")
+    assert "\x1b" not in report["tests"][1]["output"]
+
+
+def test_gradescope_gets_no_score_for_a_fault_of_the_grader() -> None:
+    report = json.loads(gradescope.render(FAULT))
+    assert "score" not in report and report["tests"] == []
+
+
+def test_classroom_50_gets_whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in RUNNER.items():
+        monkeypatch.setenv(name, value)
+    report = json.loads(classroom50.render(GRADED))
+    assert set(report) == {
+        "schema", "classroom", "assignment", "submission", "commit", "release",
+        "review", "datetime", "score", "max-score", "tests",
+    }  # fmt: skip
+    assert report["schema"] == "classroom50/result/v1"
+    assert report["datetime"].endswith("Z")
+    assert sum(test["score"] for test in report["tests"]) == report["score"] == 10
+    assert sum(test["max-score"] for test in report["tests"]) == report["max-score"]
+    assert [test["passed"] for test in report["tests"]] == [True, False, False]
+
+
+def test_classroom_50_without_its_runner_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in RUNNER:
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(CannotGrade, match="CLASSROOM"):
+        classroom50.render(GRADED)
+
+
+def test_autolab_gets_one_line() -> None:
+    text = autolab.render(GRADED)
+    assert text.count("\n") == 1
+    assert json.loads(text)["scores"] == {"stage3": 10}
+
+
+def test_prairielearn_gets_a_share_of_one() -> None:
+    report = json.loads(prairielearn.render(GRADED))
+    assert report["gradable"] is True
+    assert report["score"] == pytest.approx(1 / 3)
+    assert [test["points"] for test in report["tests"]] == [10, 0, 0]
+
+
+def test_prairielearn_does_not_grade_what_is_not_there() -> None:
+    missing = _result("skipped", stage_status="missing")
+    missing["stages"][0]["build"]["output"] = "there is no tcp_server.c"
+    report = json.loads(prairielearn.render(missing))
+    assert report == {"gradable": False, "message": "there is no tcp_server.c"}
+
+
+def test_one_grading_writes_them_all_and_they_agree(
+    submit: Submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in RUNNER.items():
+        monkeypatch.setenv(name, value)
+    names = ("junit", "gradescope", "classroom50", "autolab", "prairielearn")
+    files = {name: tmp_path / name for name in names}
+    asked = [f"--{name}={file}" for name, file in files.items()]
+    wrong = PROGRAMS / "wrong" / "3" / "waits_for_newline.c"
+    graded = run_grader("3", "--submission", submit(3, wrong), "--only", "echo", *asked)
+    score, whole = graded.result["score"], graded.result["max_score"]
+    assert (graded.status, 0 < score < whole) == (1, True)
+    read = {name: json.loads(files[name].read_text()) for name in names[1:]}
+    assert read["gradescope"]["score"] == read["classroom50"]["score"] == score
+    assert read["autolab"]["scores"] == {"stage3": score}
+    assert read["prairielearn"]["score"] == pytest.approx(score / whole)
+    suite = ElementTree.parse(files["junit"]).getroot()[0]
+    failed = [c for c in graded.checks(3).values() if c["status"] == "failed"]
+    assert int(suite.get("failures", "")) == len(failed)
+
+
+def test_what_cannot_be_exported_is_said_and_no_grade_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CLASSROOM", raising=False)
+    files = [tmp_path / name for name in ("gradescope", "classroom50")]
+    asked = [f"--{file.name}={file}" for file in files]
+    solutions = REPOSITORY / "solutions"
+    only = ("1", "--only", "echo/line", "--submission", solutions)
+    graded = run_grader(*only, *asked)
+    assert graded.status == 2
+    assert graded.err.count("\n") == 1 and "CLASSROOM, which is not set" in graded.err
+    assert not any(file.exists() for file in files)
