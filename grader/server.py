@@ -22,6 +22,7 @@ from grader.client import Client, Connection
 from grader.guard import most_clients
 from grader.program import Program
 from grader.scene import Scene
+from grader.transcript import in_bytes
 from grader.watch import DOZING_SECONDS
 
 # How many connections may wait to be accepted before we wait, too: even a
@@ -217,8 +218,9 @@ class Server(Scene):
                 break
         client.forget_queue()
         self.check()
-        taken = f"in all {client.sent} bytes are sent, and no more are taken"
-        self.note(client.name, taken if client.sent < limit else "has sent enough")
+        total = f"{in_bytes(client.sent)} in all"
+        more = "has sent enough" if client.sent >= limit else "can send no more"
+        self.note(client.name, f"{more}: {total}")
         return client.sent
 
     def sip(self, client: Client, count: int) -> None:
