@@ -70,7 +70,8 @@ def write(check: Check, stage: int, failure: Failure) -> str:
 
 def _paragraph(label: str, text: str) -> str:
     text = one_line(f"{label} {text}")
-    return textwrap.fill(text, WIDTH, subsequent_indent="  " if label else "")
+    indent = "  " if label else ""
+    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def _block(label: str, lines: list[str]) -> str:
