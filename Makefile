@@ -41,7 +41,7 @@ matrix: | $(PYTHON) ## show what the grader says of the right and the wrong prog
 	@$(PYTHON) -m grader.tests.matrix $(PROGRAMS)
 
 golden: | $(PYTHON) ## write down anew what each wrong program is taught
-	@$(PYTHON) -m grader.tests.golden $(PROGRAMS)
+	@$(PYTHON) -m grader.tests.golden $(if $(MERGE),--merge) $(PROGRAMS)
 
 flake: | $(PYTHON) ## grade every right program RUNS=100 times, and count what fails
 	@$(PYTHON) -m grader.tests.flake $(RUNS)

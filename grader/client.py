@@ -306,8 +306,8 @@ class Client(Connection):
             message = f"the server {how} the connection of {self.name}"
             if missing:
                 message += f", which still had {in_bytes(missing)} to get"
-            expected = (
-                f"{in_bytes(self.sent)} back" if self.sent else "an open connection"
-            )
-            return Fault(message, expected, f"{in_bytes(self.received)}, then the end")
+            expected = [f"{in_bytes(self.sent)} back"] if self.sent else []
+            expected += [] if self.half_closed else ["an open connection"]
+            got = f"{in_bytes(self.received)}, then the end"
+            return Fault(message, ", and ".join(expected), got)
         return None

@@ -89,6 +89,27 @@ class Peer(Connection):
 
     def expect(self, data: bytes) -> None:
         """Expect DATA, and not a byte of anything else, to come from the client."""
+        self._await(data)
+        compare(self.scene, "the client sends something else", data, self.taken)
+        self.taken.clear()
+
+    def expect_alone(self, data: bytes) -> None:
+        """Expect DATA, and nothing that follows it before it has been answered."""
+        self._await(data)
+        if self.taken.startswith(data):
+            self.expect_nothing_after(data, self.taken[len(data) :])
+        self.expect(data)
+
+    def expect_nothing_after(self, data: bytes, more: bytes | bytearray) -> None:
+        """Expect that there is no MORE that came after DATA, and is not due yet."""
+        if more:
+            raise self.scene.failure(
+                "the client sends the next line before it has its answer",
+                f"nothing more than {in_bytes(len(data))} until they are answered",
+                f"{in_bytes(len(more))} more",
+            )
+
+    def _await(self, data: bytes) -> None:
         self.scene.wait(
             lambda: len(self.taken) >= len(data) or self.ended != "",
             "the client does not send what it has read",
@@ -96,8 +117,6 @@ class Peer(Connection):
             received=lambda: in_bytes(len(self.taken)),
             awaited=[self],
         )
-        compare(self.scene, "the client sends something else", data, self.taken)
-        self.taken.clear()
 
 
 class Session(Scene):

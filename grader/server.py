@@ -189,7 +189,8 @@ class Server(Scene):
 
         def received() -> str:
             left = unserved()
-            return f"{len(clients) - len(left)} got them; not so {left[0].name}"
+            done = len(clients) - len(left)
+            return f"all for {done} of {len(clients)}, but not for {left[0].name}"
 
         pending = list(clients)
 
@@ -200,8 +201,8 @@ class Server(Scene):
 
         self.wait(
             done,
-            f"not all of {len(clients)} clients get their bytes back",
-            expected=f"{len(clients)} clients with all their bytes",
+            "not all clients get their bytes back",
+            expected=f"all bytes back for {len(clients)} of {len(clients)}",
             received=received,
             awaited=list(clients),
         )

@@ -24,16 +24,11 @@ def test_it_waits_for_an_answer_before_it_sends_the_next_line(
     talk.types(b"one\ntwo\nthree\n")
     talk.ends_input()
     for text in (b"one\n", b"two\n", b"three\n"):
-        server.expect(text)
+        server.expect_alone(text)
         talk.settle()
         server.send(text[:1])  # not the whole answer: nothing is to follow it
         talk.settle()
-        if server.taken:
-            raise talk.failure(
-                "the client sends the next line before it has its answer",
-                f"nothing more than {len(text)} bytes until they are answered",
-                f"{len(server.taken)} bytes more",
-            )
+        server.expect_nothing_after(text, server.taken)
         server.send(text[1:])
     talk.expect_printed(b"one\ntwo\nthree\n")
 

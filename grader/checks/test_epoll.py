@@ -52,7 +52,10 @@ def _expect_watched(server: Server, fds: list[int], what: str) -> None:
     shown = [
         f"descriptor {epoll_fd} watches "
         + (
-            ", ".join(f"{fd} for {procfs.event_names(e)}" for fd, e in watched.items())
+            ", ".join(
+                f"{fd} for {procfs.event_names(events)}"
+                for fd, events in sorted(watched.items())
+            )
             or "nothing"
         )
         for epoll_fd, watched in instances.items()

@@ -14,6 +14,8 @@ from grader import causes, rubric
 from grader.difference import likeness, parting
 from grader.sanitizer import first_report
 from grader.submission import REPOSITORY, STAGES
+from grader.tests import golden
+from grader.tests.matrix import Program
 from grader.transcript import Transcript
 
 # -- the story ----------------------------------------------------------------
@@ -206,3 +208,12 @@ def test_a_cause_asks_for_the_whole_of_a_fact_or_for_its_being_there() -> None:
     assert explains({"stage": 3, "unread": True}, stage=3, unread=20)
     assert not explains({"unread": True}, unread=0)
     assert explains({"backlog": False}, unread=20)
+
+
+def test_the_readme_shows_a_failure_as_the_grader_tells_it() -> None:
+    program = Program("wrong", 3, "blocking_send")
+    shown = (REPOSITORY / "README.md").read_text().partition("    ✗ ")[2]
+    shown = shown.partition("\n\n")[0].replace("\n      ", "\n")
+    for pattern, word in golden.VARIES:
+        shown = re.sub(pattern, word, shown, flags=re.MULTILINE)
+    assert f"{shown}\n" == golden.path(program).read_text()

@@ -59,7 +59,8 @@ def test_its_lesson_is_word_for_word_what_was_reviewed(
 ) -> None:
     """After a change that is meant: make golden, and look at the difference."""
     lesson = golden.lesson(program, graded[program].result())
-    assert lesson == golden.path(program).read_text()
+    reviewed = golden.path(program).read_text()
+    assert golden.fits(lesson, reviewed), f"{lesson}\nis not\n\n{reviewed}"
 
 
 SHOWN = [
