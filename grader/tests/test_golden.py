@@ -1,0 +1,19 @@
+"""Golden files: what fits, and what is kept where lessons vary."""
+
+from __future__ import annotations
+
+from grader.tests.golden import fits, merged
+
+
+def test_a_tilde_stands_for_any_lines_and_nothing_else_does() -> None:
+    assert fits("one\ntwo\n", "one\ntwo\n")
+    assert fits("one\n1\n2\ntwo\n", "one\n~\ntwo\n")
+    assert fits("one\ntwo\n", "one\n~\ntwo\n")
+    assert not fits("one\ntwo\nthree\n", "one\n~\ntwo\n")
+    assert not fits("one.\n", "one_\n") and not fits("oneX\n", "one.\n")
+
+
+def test_what_differs_becomes_a_tilde() -> None:
+    assert merged("one\nB\ntwo\n", "one\nA\nAA\ntwo\n") == "one\n~\ntwo\n"
+    assert merged("one\nC\ntwo\n", "one\n~\ntwo\n") == "one\n~\ntwo\n"
+    assert merged("one\nA\ntwo\n", "one\ntwo\n") == "one\n~\ntwo\n"
