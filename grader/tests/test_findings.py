@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from grader.submission import REPOSITORY
 from grader.tests.conftest import run_grader
 from grader.tests.matrix import PROGRAMS
 
@@ -135,3 +138,25 @@ def test_where_a_server_is_stuck_and_with_whose_bytes(
     found = _evidence(submit(3, WRONG / f"{name}.c"), check)
     assert facts.items() <= found.items()
     assert words in found["says"]
+
+
+# Of a program that neither sleeps nor uses much, nothing can be proved. Such a one is
+# hard to be, so the clock is set forward: this one has spun for less than is too much.
+PATIENCELESS = """
+import sys
+from grader import cli, watch
+watch.LAST_RESORT_SECONDS = 0.2
+sys.exit(cli.main(["grade", "3", "--only", "echo/line", "--submission", *sys.argv[1:]]))
+"""
+
+
+def test_where_nothing_can_be_proved_time_decides_at_last(
+    submit: Submit, tmp_path: Path
+) -> None:
+    report = tmp_path / "result.json"
+    folder = submit(3, THEN % "for (;;);")
+    command = ["/usr/bin/python3", "-c", PATIENCELESS, folder, "--json", report]
+    subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=300)
+    (check,) = json.loads(report.read_text())["stages"][0]["checks"]
+    assert check["evidence"]["kind"] == "silent"
+    assert "nothing has moved for" in check["details"]
