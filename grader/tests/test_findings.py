@@ -155,7 +155,8 @@ def test_where_nothing_can_be_proved_time_decides_at_last(
 ) -> None:
     report = tmp_path / "result.json"
     folder = submit(3, THEN % "for (;;);")
-    command = ["/usr/bin/python3", "-c", PATIENCELESS, folder, "--json", report]
+    command = ["/usr/bin/python3", "-c", PATIENCELESS, str(folder)]
+    command += ["--json", str(report)]
     subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=300)
     (check,) = json.loads(report.read_text())["stages"][0]["checks"]
     assert check["evidence"]["kind"] == "silent"
