@@ -59,8 +59,3 @@ def _words(stage: dict[str, Any], check: dict[str, Any]) -> str:
     if stage["status"] == "missing":
         return f"Not tried: {stage['build']['output']}"
     return "Not tried."
-
-
-def graded(result: dict[str, Any]) -> bool:
-    """Whether RESULT is a grade, not a fault of the grader's or an unfinished one."""
-    return all(stage["status"] != "grader_error" for stage in result["stages"])

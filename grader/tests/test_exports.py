@@ -4,6 +4,7 @@ and the grader's own fault stay apart, and what a student wrote commands nobody.
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,11 +72,6 @@ def test_gradescope_gets_each_check_with_its_points() -> None:
     assert sum(t["max_score"] for t in report["tests"]) == GRADED["max_score"]
     assert report["tests"][2]["output"].startswith("Not tried: it builds on")
     assert "\x1b" not in report["tests"][1]["output"]
-
-
-def test_gradescope_gets_no_score_for_a_fault_of_the_grader() -> None:
-    report = json.loads(gradescope.render(FAULT))
-    assert "score" not in report and report["tests"] == []
 
 
 def test_classroom_50_gets_whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,3 +151,21 @@ def test_what_cannot_be_exported_is_said_and_no_grade_is_written(
     assert graded.status == 2
     assert graded.err.count("\n") == 1 and "CLASSROOM, which is not set" in graded.err
     assert not any(file.exists() for file in files)
+
+
+# The grader gives up at once: that is its own fault.
+GIVES_UP = """
+import sys
+from grader import cli, grade
+grade.STAGE_SECONDS = 0
+sys.exit(cli.main(["grade", "1", "--only", "echo/line", *sys.argv[1:]]))
+"""
+
+
+def test_after_a_fault_of_the_grader_nobody_gets_a_grade(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("gradescope", "prairielearn", "autolab")]
+    asked = [f"--{file.name}={file}" for file in files]
+    command = ["/usr/bin/python3", "-c", GIVES_UP, *asked]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=300)
+    assert done.returncode == 2
+    assert list(tmp_path.iterdir()) == []
