@@ -7,7 +7,7 @@ unexport PYTHONHOME PYTHONPATH
 export PYTHONNOUSERSITE := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup setup-lint grade solutions test matrix golden flake bench lint linters format clean
+.PHONY: help setup grade clean
 .NOTPARALLEL: # in `make -j setup grade`, too, one comes after the other
 
 help: ## list what can be made
@@ -16,21 +16,35 @@ help: ## list what can be made
 setup: ## install what grading and testing need
 	@grader/setup.sh grade
 
-setup-lint: ## install what lint and format need
-	@grader/setup.sh lint
-
 # Also to choose: JSON=FILE SEED=N ISOLATION=auto|required|off. When points were
 # lost, the grader exits with 1, and make says "Error 1" and exits with 2.
-grade: ## grade stages/; to choose: STAGE=3 ONLY=echo/line SUBMISSION=DIR
-solutions: ## grade solutions/, which get full marks
-solutions: export SUBMISSION := solutions
-grade solutions: | $(PYTHON)
-	@$(PYTHON) -m grader grade $$STAGE \
+grade: | $(PYTHON) ## grade stages/; to choose: STAGE=3 ONLY=echo/line SUBMISSION=DIR
+	@$(GRADE)
+
+GRADE = $(PYTHON) -m grader grade $$STAGE \
 		$${SUBMISSION:+--submission "$$SUBMISSION"} \
 		$${ONLY:+--only "$$ONLY"} \
 		$${JSON:+--json "$$JSON"} \
 		$${SEED:+--seed "$$SEED"} \
 		$${ISOLATION:+--isolation "$$ISOLATION"}
+
+$(PYTHON):
+	@echo "no $@ here: run 'make setup' first" >&2; exit 2
+
+clean: ## remove what was built
+	rm -f stages/*/tcp_server stages/*/tcp_client stages/*/*.o
+	rm -rf .mypy_cache
+	find grader -name __pycache__ -prune -exec rm -rf {} +
+
+# ------------------------------------------------------------------ #
+# not in a handout
+
+.PHONY: solutions test matrix golden flake bench handout
+.PHONY: setup-lint lint linters format
+
+solutions: export SUBMISSION := solutions
+solutions: | $(PYTHON) ## grade solutions/, which get full marks
+	@$(GRADE)
 
 # Some tests run make, and shall not inherit what this one was told.
 test: | $(PYTHON) ## test the grader itself; to choose: PYTEST_ARGS="-k setup"
@@ -49,8 +63,11 @@ flake: | $(PYTHON) ## grade every right program RUNS=100 times, and count what f
 bench: | $(PYTHON) ## measure what isolation costs
 	@$(PYTHON) -m grader.tests.benchmark
 
-$(PYTHON):
-	@echo "no $@ here: run 'make setup' first" >&2; exit 2
+handout: | $(PYTHON) ## write what students get, no solutions in it, into DIR=...
+	@$(PYTHON) -m grader handout $${DIR:+"$$DIR"}
+
+setup-lint: ## install what lint and format need
+	@grader/setup.sh lint
 
 C_FILES = $(wildcard stages/*/*.[ch] solutions/*/*.[ch] grader/*.c \
 	grader/milestones/*.[ch])
@@ -84,7 +101,4 @@ format: linters ## lay out C and Python
 	clang-format -i $(C_FILES)
 	black --quiet grader
 
-clean: ## remove what was built
-	rm -f stages/*/tcp_server stages/*/tcp_client stages/*/*.o
-	rm -rf .mypy_cache
-	find grader -name __pycache__ -prune -exec rm -rf {} +
+# in a handout again

@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-from grader import rubric, submission
+from grader import handout, rubric, submission
 from grader.failure import CannotGrade
 from grader.lesson import one_line
 from grader.result import DEFAULT_SEED, Result, write, write_json
@@ -85,6 +85,10 @@ def _parser() -> argparse.ArgumentParser:
         "--isolation", choices=("auto", "required", "off"), default="auto",
         help="a network and a cell of its own for the program: if possible (auto)",
     )  # fmt: skip
+    grade.set_defaults(do=_grade)
+    out = commands.add_parser("handout", help="write what students get")
+    out.add_argument("folder", type=Path, metavar="DIR", help="a new or empty folder")
+    out.set_defaults(do=_handout)
     return parser
 
 
@@ -161,6 +165,12 @@ def _export(options: argparse.Namespace, result: Result) -> None:
             write(path, report.render(result.as_json()))
 
 
+def _handout(options: argparse.Namespace) -> int:
+    for line in handout.write(options.folder):
+        print(line)
+    return 0
+
+
 def _interrupted(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
@@ -173,7 +183,8 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupted)
     try:
-        return _grade(options)
+        done: int = options.do(options)
+        return done
     except CannotGrade as reason:
         said = str(reason)
     except BrokenPipeError:
@@ -181,7 +192,8 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:  # a full disk, no descriptors left, and the like
         said = f"{error.filename or 'the system'}: {error.strerror}"
     except KeyboardInterrupt:
-        said = "interrupted; not all was graded"
+        said = "interrupted"
+        said += "; not all was graded" if options.command == "grade" else ""
     with contextlib.suppress(OSError):
         print(f"grader: {one_line(said)}", file=sys.stderr)
     return 2
