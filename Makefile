@@ -36,10 +36,9 @@ clean: ## remove what was built
 	rm -rf .mypy_cache
 	find grader -name __pycache__ -prune -exec rm -rf {} +
 
-# ------------------------------------------------------------------ #
 # not in a handout
 
-.PHONY: solutions test matrix golden flake bench handout
+.PHONY: solutions test matrix golden flake bench handout gradescope
 .PHONY: setup-lint lint linters format
 
 solutions: export SUBMISSION := solutions
@@ -66,6 +65,10 @@ bench: | $(PYTHON) ## measure what isolation costs
 handout: | $(PYTHON) ## write what students get, no solutions in it, into DIR=...
 	@$(PYTHON) -m grader handout $${DIR:+"$$DIR"}
 
+gradescope: | $(PYTHON) ## write Gradescope's autograder into FILE=autograder.zip
+	@$(PYTHON) -m grader gradescope $${STAGE:+--stage "$$STAGE"} \
+		"$${FILE:-autograder.zip}"
+
 setup-lint: ## install what lint and format need
 	@grader/setup.sh lint
 
@@ -83,7 +86,7 @@ lint: linters lint-1 lint-2 lint-3 ## look for faults in C, Python, shell and YA
 	black --check grader
 	flake8 grader
 	mypy grader
-	shellcheck grader/setup.sh .ci/run
+	shellcheck grader/setup.sh grader/gradescope/* .ci/run
 	yamllint --strict .github .yamllint
 
 # What clang-tidy hides here is its count of warnings in the system's headers.

@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-from grader import handout, rubric, submission
+from grader import autograder, handout, rubric, submission
 from grader.failure import CannotGrade
 from grader.lesson import one_line
 from grader.result import DEFAULT_SEED, Result, write, write_json
@@ -89,6 +89,12 @@ def _parser() -> argparse.ArgumentParser:
     out = commands.add_parser("handout", help="write what students get")
     out.add_argument("folder", type=Path, metavar="DIR", help="a new or empty folder")
     out.set_defaults(do=_handout)
+    zipped = commands.add_parser("gradescope", help="write Gradescope's autograder")
+    zipped.add_argument("file", type=Path, metavar="FILE", help="a zip")
+    zipped.add_argument(
+        "--stage", type=_stage, metavar="STAGE", help="for this one, uploaded by itself"
+    )
+    zipped.set_defaults(do=_gradescope)
     return parser
 
 
@@ -168,6 +174,12 @@ def _export(options: argparse.Namespace, result: Result) -> None:
 def _handout(options: argparse.Namespace) -> int:
     for line in handout.write(options.folder):
         print(line)
+    return 0
+
+
+def _gradescope(options: argparse.Namespace) -> int:
+    autograder.write(options.file, options.stage)
+    print(f"{options.file}: upload it as the autograder of an assignment")
     return 0
 
 

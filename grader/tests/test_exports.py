@@ -4,7 +4,9 @@ and the grader's own fault stay apart, and what a student wrote commands nobody.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -169,3 +171,46 @@ def test_after_a_fault_of_the_grader_nobody_gets_a_grade(tmp_path: Path) -> None
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=300)
     assert done.returncode == 2
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def gradescope_machine(tmp_path: Path) -> Path:
+    """A folder laid out like a machine of Gradescope's, with our autograder for
+    stage 1 on it, and set up."""
+    root, archive = tmp_path / "autograder", tmp_path / "autograder.zip"
+    command = ["make", "-s", "gradescope", f"FILE={archive}", "STAGE=1"]
+    subprocess.run(command, cwd=REPOSITORY, check=True)
+    for name in ("source", "submission", "results"):
+        (root / name).mkdir(parents=True)
+    with zipfile.ZipFile(archive) as packed:
+        for entry in packed.infolist():
+            file = packed.extract(entry, root / "source")
+            os.chmod(file, entry.external_attr >> 16)
+    environment = {**os.environ, "AUTOGRADER": str(root)}
+    subprocess.run([root / "source" / "setup.sh"], env=environment, check=True)
+    return root
+
+
+def _run_autograder(root: Path) -> dict[str, Any]:
+    subprocess.run(
+        [root / "source" / "run_autograder"],
+        cwd="/",
+        env={**os.environ, "AUTOGRADER": str(root)},
+        check=True,
+        timeout=300,
+    )
+    results: dict[str, Any] = json.loads((root / "results/results.json").read_text())
+    return results
+
+
+def test_gradescopes_machine_grades_what_is_uploaded(gradescope_machine: Path) -> None:
+    uploaded = gradescope_machine / "submission"
+    solution = (REPOSITORY / "solutions/1/tcp_server.c").read_text()
+    (uploaded / "tcp_server.c").write_text(solution)  # a single file
+    assert _run_autograder(gradescope_machine)["score"] == 100
+    (uploaded / "tcp_server.c").unlink()
+    (uploaded / "1").mkdir()  # and as in stages/
+    wrong = PROGRAMS / "wrong" / "1" / "waits_for_eof.c"
+    (uploaded / "1" / "tcp_server.c").write_text(wrong.read_text())
+    assert 0 < _run_autograder(gradescope_machine)["score"] < 100
+    assert not (gradescope_machine / "source/lab/solutions").exists()
