@@ -32,7 +32,7 @@ causes.py       what likely causes it (causes.toml)
 difference.py   what wrong bytes look like; sanitizer.py, a sanitizer's report in words
 grade.py        puts it together, and result.py is what comes out; cli.py calls it
 report/         views of the result
-handout.py      what students get of all this
+handout.py      what students get of all this; autograder.py, the zip for Gradescope
 """
 
 VERSION = "1.0"
