@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _PIECE = 256 << 10
 
+# Bytes that are shown of those that are missing.
+_QUOTED = 12
+
 # How much of what came back is kept, to know it again when it comes once more.
 _REMEMBERED = 64 << 10
 
@@ -249,9 +252,16 @@ class Client(Connection):
             lambda: self.due == 0,
             f"{self.name} does not get its bytes back",
             expected=in_bytes(self.received + self.due),
-            received=lambda: in_bytes(self.received),
+            received=self._received,
             awaited=[self],
         )
+
+    def _received(self) -> str:
+        """What has come back, and what has not."""
+        missing = bytes(self._due[:_QUOTED]) or bytes(self._queue[:_QUOTED])
+        more = "…" if self.due > len(missing) else ""
+        begin = f'the missing ones begin with "{quote(missing)}{more}"'
+        return f"{in_bytes(self.received)}; {begin}"
 
     def converse(self, data: bytes) -> None:
         """Send DATA, and expect it back."""
