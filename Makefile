@@ -57,7 +57,7 @@ golden: | $(PYTHON) ## write down anew what each wrong program is taught
 	@$(PYTHON) -m grader.tests.golden $(if $(MERGE),--merge) $(PROGRAMS)
 
 flake: | $(PYTHON) ## grade every right program RUNS=100 times, and count what fails
-	@$(PYTHON) -m grader.tests.flake $(RUNS)
+	@$(PYTHON) -m grader.tests.flake $(or $(RUNS),100) $(AT_ONCE)
 
 bench: | $(PYTHON) ## measure what isolation costs
 	@$(PYTHON) -m grader.tests.benchmark

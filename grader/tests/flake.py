@@ -1,9 +1,9 @@
 """Grades every right program again and again, and counts how often each check failed.
 
-/usr/bin/python3 -m grader.tests.flake [RUNS]     (make flake RUNS=100)
+/usr/bin/python3 -m grader.tests.flake [RUNS [AT_ONCE]]     (make flake RUNS=100)
 
-In the first half two graders share the machine, in the second half every processor
-is kept busy besides. One point lost by a right program is a fault of the grader.
+AT_ONCE graders (2) share the machine; in the second half every processor is kept busy
+besides. One point lost by a right program is a fault of the grader.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ def _grade(program: Program) -> tuple[Program, Graded]:
     return program, run_grader(str(program.stage), "--submission", solutions)
 
 
-def _run(rounds: int, lost: collections.Counter[str]) -> int:
-    """Grade all right programs ROUNDS times, two at once: how many gradings."""
+def _run(rounds: int, at_once: int, lost: collections.Counter[str]) -> int:
+    """Grade all right programs ROUNDS times, AT_ONCE of them: how many gradings."""
     chosen = (SOLUTIONS + programs("right")) * rounds
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         for program, graded in pool.map(_grade, chosen):
             if not graded.result or graded.result["max_score"] == 0:
                 lost[f"{program} was not graded: {graded.err}"] += 1
@@ -61,14 +61,17 @@ def _run(rounds: int, lost: collections.Counter[str]) -> int:
     return len(chosen)
 
 
-def main(runs: int) -> int:
-    """Grade every right program RUNS times: 1 if any ever lost a point, else 0."""
+def main(runs: int = 100, at_once: int = 2) -> int:
+    """Grade every right program RUNS times, AT_ONCE of them: 1 if any ever lost a
+    point, else 0."""
     lost: collections.Counter[str] = collections.Counter()
     began = time.monotonic()
-    done = _run(runs - runs // 2, lost)
-    print(f"{done} gradings, two at once: {lost.total()} checks failed", flush=True)
+    done = _run(runs - runs // 2, at_once, lost)
+    print(
+        f"{done} gradings, {at_once} at once: {lost.total()} checks failed", flush=True
+    )
     with busy_processors():
-        more = _run(runs // 2, lost)
+        more = _run(runs // 2, at_once, lost)
     minutes = (time.monotonic() - began) / 60
     print(f"{more} more with all processors busy, {minutes:.0f} minutes in all")
     print(f"{lost.total()} checks failed in {done + more} gradings")
@@ -78,4 +81,4 @@ def main(runs: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 100))
+    sys.exit(main(*map(int, sys.argv[1:])))
