@@ -107,7 +107,7 @@ def _for_students(file: File) -> File:
             lines.append(line)
     if not kept:
         raise CannotGrade(f"{file.path}: no '{_END}' after '{_BEGIN}'")
-    text = re.sub(r"\n{3,}", "\n\n", "".join(lines))
+    text = re.sub(r"\n{3,}", "\n\n", "".join(lines)).rstrip("\n") + "\n"
     return replace(file, content=text.encode())
 
 
@@ -199,8 +199,10 @@ def _whence(committed: bool) -> list[str]:
     """What is to be told of where the files came from, if anything."""
     if not committed:
         return ["Here is no git repository: look whether stages/ is as you want it."]
-    done = _git("--no-optional-locks", "status", "--porcelain", "--", *_HANDED_OUT)
-    changed = [line[3:] for line in done.stdout.decode().splitlines()]
+    listed = _git("diff", "--name-only", "-z", "--relative", "HEAD").stdout
+    listed += _git("ls-files", "--others", "--exclude-standard", "-z").stdout
+    paths = listed.decode(errors="replace").split("\0")
+    changed = [path for path in paths if _is_handed_out(path)]
     if not changed:
         return []
     more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
