@@ -65,6 +65,10 @@ def _parser() -> argparse.ArgumentParser:
         help="one check (echo/line), or one theme of them (echo)",
     )  # fmt: skip
     grade.add_argument(
+        "--first", type=lambda text: tuple(text.split(",")), default=(),
+        metavar="CHECK,...", help="checks to try before the others",
+    )  # fmt: skip
+    grade.add_argument(
         "--seed",
         type=int,
         default=DEFAULT_SEED,
@@ -146,7 +150,12 @@ def _grade(options: argparse.Namespace) -> int:
 
     keep()  # a result that cannot be written is said at once
     request = grading.Request(
-        options.submission, stages, options.only, options.seed, isolation
+        options.submission,
+        stages,
+        options.only,
+        options.seed,
+        isolation,
+        options.first,
     )
     try:
         grading.grade(request, result, progress, keep)

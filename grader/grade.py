@@ -61,6 +61,7 @@ class Request:
     only: str
     seed: int
     isolation: str
+    first: tuple[str, ...] = ()  # ids of checks to try before the others
 
 
 def grade(
@@ -82,7 +83,8 @@ def grade(
         result.stages.append(stage)
         keep()
         with workplace.folder() as folder:
-            _grade_stage(request, stage, checks, folder, progress, keep)
+            ordered = rubric.in_order(checks, request.first)
+            _grade_stage(request, stage, ordered, folder, progress, keep)
         progress.stage_ends(stage)
         keep()
 
@@ -218,8 +220,8 @@ class _Run:
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """A test is done with."""
         self.done.add(self._now)
+        self.keep()  # before it is told: whoever reads that can look it up
         self.progress.check_ends(self.results[self._now])
-        self.keep()
 
 
 def _picture(item: pytest.Item) -> dict[str, Any]:

@@ -69,3 +69,19 @@ def untried_needs(rubric: Rubric, chosen: Collection[str]) -> list[str]:
     them."""
     needs = (id for chosen_id in chosen for id in rubric.checks[chosen_id].needs)
     return [id for id in dict.fromkeys(needs) if id not in chosen]
+
+
+def in_order(checks: dict[str, Check], first: Collection[str]) -> dict[str, Check]:
+    """CHECKS in the order in which to try them: the ones that FIRST names, each after
+    those that it builds on, and then the others."""
+    ordered: dict[str, Check] = {}
+
+    def put(id: str) -> None:
+        if id in checks and id not in ordered:
+            for needed in checks[id].needs:
+                put(needed)
+            ordered[id] = checks[id]
+
+    for id in (*(id for id in checks if id in first), *checks):
+        put(id)
+    return ordered
