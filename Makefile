@@ -7,13 +7,13 @@ unexport PYTHONHOME PYTHONPATH
 export PYTHONNOUSERSITE := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup grade clean
+.PHONY: help setup grade clean isolation pull-request
 .NOTPARALLEL: # in `make -j setup grade`, too, one comes after the other
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
 
-setup: ## install what grading and testing need
+setup: ## install what grading needs
 	@grader/setup.sh grade
 
 # Also to choose: JSON=FILE SEED=N ISOLATION=auto|required|off. When points were
@@ -28,6 +28,12 @@ GRADE = $(PYTHON) -m grader grade $$STAGE \
 		$${SEED:+--seed "$$SEED"} \
 		$${ISOLATION:+--isolation "$$ISOLATION"}
 
+isolation: | $(PYTHON) ## allow what isolation needs, until the next boot
+	@$(PYTHON) -m grader isolation
+
+pull-request: | $(PYTHON) ## grade a pull request's checkout, HEAD=...
+	@$(PYTHON) -m grader pull-request "$$HEAD" $${OUT:+--out "$$OUT"}
+
 $(PYTHON):
 	@echo "no $@ here: run 'make setup' first" >&2; exit 2
 
@@ -39,7 +45,7 @@ clean: ## remove what was built
 # not in a handout
 
 .PHONY: solutions test matrix golden flake bench handout gradescope
-.PHONY: setup-lint lint linters format
+.PHONY: setup-test setup-lint lint linters format
 
 solutions: export SUBMISSION := solutions
 solutions: | $(PYTHON) ## grade solutions/, which get full marks
@@ -48,7 +54,8 @@ solutions: | $(PYTHON) ## grade solutions/, which get full marks
 # Some tests run make, and shall not inherit what this one was told.
 test: | $(PYTHON) ## test the grader itself; to choose: PYTEST_ARGS="-k setup"
 	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 \
-		$(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_ARGS) grader/tests
+		$(PYTHON) -m pytest -p no:cacheprovider -p xdist -n 2 --dist loadfile \
+		$(PYTEST_ARGS) grader/tests
 
 matrix: | $(PYTHON) ## show what the grader says of the right and the wrong programs
 	@$(PYTHON) -m grader.tests.matrix $(PROGRAMS)
@@ -68,6 +75,9 @@ handout: | $(PYTHON) ## write what students get, no solutions in it, into DIR=..
 gradescope: | $(PYTHON) ## write Gradescope's autograder into FILE=autograder.zip
 	@$(PYTHON) -m grader gradescope $${STAGE:+--stage "$$STAGE"} \
 		"$${FILE:-autograder.zip}"
+
+setup-test: ## install what testing the grader needs besides
+	@grader/setup.sh test
 
 setup-lint: ## install what lint and format need
 	@grader/setup.sh lint

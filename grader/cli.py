@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from grader import autograder, handout, rubric, submission
 from grader.failure import CannotGrade
@@ -99,7 +99,22 @@ def _parser() -> argparse.ArgumentParser:
         "--stage", type=_stage, metavar="STAGE", help="for this one, uploaded by itself"
     )
     zipped.set_defaults(do=_gradescope)
+    _add_github(commands)
     return parser
+
+
+def _add_github(commands: Any) -> None:
+    allow = commands.add_parser("isolation", help="allow what isolation needs")
+    allow.set_defaults(do=_isolation)
+    pull = commands.add_parser("pull-request", help="grade a pull request's checkout")
+    pull.add_argument(
+        "head", type=Path, metavar="HEAD", help="git's checkout of its head"
+    )
+    pull.add_argument(
+        "--out", type=Path, default=Path("grade"), metavar="DIR",
+        help="where result.json and report.html are left (default: grade)",
+    )  # fmt: skip
+    pull.set_defaults(do=_pull_request)
 
 
 def _stages(options: argparse.Namespace) -> list[int]:
@@ -190,6 +205,21 @@ def _gradescope(options: argparse.Namespace) -> int:
     autograder.write(options.file, options.stage)
     print(f"{options.file}: upload it as the autograder of an assignment")
     return 0
+
+
+def _isolation(options: argparse.Namespace) -> int:
+    from grader import isolation as isolating
+
+    for done in isolating.allow():
+        print(done)
+    print(f"isolation: {isolating.enter('required')[0]} works")
+    return 0
+
+
+def _pull_request(options: argparse.Namespace) -> int:
+    from grader.github import pull_request
+
+    return pull_request.grade(options.head, options.out)
 
 
 def _interrupted(number: int, frame: object) -> NoReturn:

@@ -119,6 +119,31 @@ def forbidden(settings: Path = Path("/proc/sys")) -> str:
     return ""
 
 
+def allow(settings: Path = Path("/proc/sys")) -> list[str]:
+    """Allow user namespaces to ordinary users until the next boot, where that is
+    forbidden: what was set, as lines. Raises CannotGrade if it cannot be."""
+    done = []
+    for name, value, who, allowed in _FORBIDDERS:
+        path = settings / name
+        if not path.exists() or path.read_text().strip() != value:
+            continue
+        sudo = [] if os.access(path, os.W_OK) else ["sudo"]
+        if sudo and not shutil.which("sudo"):
+            raise CannotGrade(f"neither root nor sudo: {forbidden(settings)}")
+        if sudo and not os.isatty(0):
+            sudo.append("-n")  # nobody could type a password
+        command = [*sudo, "tee", str(path)]
+        wrote = subprocess.run(
+            command, input=allowed, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        if wrote.returncode:
+            said = (wrote.stderr.strip().splitlines() or ["tee failed"])[-1]
+            raise CannotGrade(f"{said}; {forbidden(settings)}")
+        done.append(f"isolation: set {name.replace('/', '.')}={allowed}, for {who}")
+    return done
+
+
 @functools.cache
 def stranger() -> int | None:
     """The user and group that run programs for root: nobody's, and other ones for

@@ -41,10 +41,19 @@ class Rubric:
         return self.sections.get(check.requirement, "Requirements")
 
 
+def _read() -> dict[str, Any]:
+    path = Path(__file__).with_name("rubric.toml")
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def passes_with() -> float:
+    """The percentage of its points that a pull request passes with."""
+    return float(_read()["pull_request"]["passes_with"])
+
+
 def load(stage: int) -> Rubric:
     """The rubric of STAGE."""
-    path = Path(__file__).with_name("rubric.toml")
-    data = tomllib.loads(path.read_text(encoding="utf-8"))[str(stage)]
+    data = _read()[str(stage)]
     checks = [Check(**entry | {"needs": _needs(entry)}) for entry in data["checks"]]
     by_id = {check.id: check for check in checks}
     return Rubric(stage, by_id, data["requirements"], data["sections"])

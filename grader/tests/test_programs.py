@@ -32,7 +32,9 @@ def graded(request: pytest.FixtureRequest) -> Iterator[Verdicts]:
         yield verdicts
         pool.shutdown(cancel_futures=True)
     done = {p: v.result() for p, v in verdicts.items() if not v.cancelled()}
-    request.config.stash[matrix.MATRIX] = matrix.table(done)
+    table = matrix.table(done)
+    request.config.stash[matrix.MATRIX] = table
+    getattr(request.config, "workeroutput", {})["matrix"] = table
 
 
 @pytest.mark.parametrize("program", matrix.programs("right"), ids=str)
