@@ -1,0 +1,74 @@
+"""How reports for people are written: lines, marks, and on a terminal colours and a
+live line. In a pipe there are plain lines, and nothing that moves."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from typing import TextIO
+
+from grader.lesson import defused, printable
+
+MARKS = {"passed": "✓", "failed": "✗", "skipped": "–", "error": "!", "next": "→"}
+_COLOURS = {"passed": "32", "failed": "31", "skipped": "33", "error": "35", "next": "1"}
+_ASCII = str.maketrans({"✓": "+", "✗": "x", "–": "-", "…": "~", "—": "-", "→": ">"})
+
+
+class Screen:
+    """Writes to OUT, at most WIDTH columns (default: the terminal's, up to 100)."""
+
+    def __init__(self, out: TextIO, width: int = 0) -> None:
+        self._out = out
+        self._live = out.isatty()
+        self.width = width or min(shutil.get_terminal_size((80, 24)).columns, 100)
+        encoding = (out.encoding or "").lower()
+        self._plain = not encoding.startswith("utf")
+
+    def line(self, text: str) -> None:
+        """Write a line, in place of the live one."""
+        clear = "\r\x1b[K" if self._live else ""
+        if self._plain:
+            text = text.translate(_ASCII)
+            text = text.encode("ascii", "replace").decode()
+        self._out.write(f"{clear}{defused(text)}\n")
+        self._out.flush()
+
+    def live(self, text: str) -> None:
+        """Show TEXT until the next line is written."""
+        if self._live:
+            self._out.write(f"\r\x1b[K  {text[: self.width - 4]} …")
+            self._out.flush()
+
+    def clear_live(self) -> None:
+        """Take the live line away."""
+        if self._live:
+            self._out.write("\r\x1b[K")
+            self._out.flush()
+
+    def clear(self) -> None:
+        """Begin at the top of an empty screen, if it is one."""
+        if self._live:
+            self._out.write("\x1b[H\x1b[2J")
+            self._out.flush()
+
+    def mark(self, status: str) -> str:
+        """The sign of a verdict."""
+        return self.coloured(status, MARKS[status])
+
+    def coloured(self, status: str, text: str) -> str:
+        """TEXT in the colour of a verdict."""
+        return f"\x1b[{_COLOURS[status]}m{text}\x1b[0m" if self._live else text
+
+    def bold(self, text: str) -> str:
+        """TEXT, to be seen first."""
+        return f"\x1b[1m{text}\x1b[0m" if self._live else text
+
+
+def cut(text: str, width: int) -> str:
+    """TEXT, or as much of it as has room in WIDTH."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """TEXT in lines of at most WIDTH, with nothing in it that commands a terminal."""
+    return textwrap.wrap(printable(text), width)
