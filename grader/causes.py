@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,16 @@ class Cause:
 
     when maps what must have been seen (a key of a finding's evidence; and kind,
     stage, check, requirement, errors) to a regular expression for the whole of it,
-    or to true or false: it is there, or is not. section is a heading of the lesson,
-    shown_by are wrong programs that it is said of: "3/waits_for_eof".
+    or to true or false: it is there, or is not. section is a heading of the lesson (of
+    stage LESSON, if not of its own), shown_by are wrong programs that it is said of:
+    "3/waits_for_eof".
     """
 
     text: str
     when: dict[str, Any]
     shown_by: tuple[str, ...] = ()
-    section: str = field(default="")
+    section: str = ""
+    lesson: int = 0
 
     def explains(self, facts: dict[str, Any]) -> bool:
         """Whether all that it asks for is among FACTS."""

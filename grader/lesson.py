@@ -62,9 +62,11 @@ def write(check: Check, stage: int, failure: Failure) -> str:
         said = errors[-_ERROR_LINES:]
         parts.append(_block("Its standard error ends with:", said))
     parts.append(_paragraph("To think about:", check.hint))
-    section = cause.section if cause and cause.section else loaded.section_of(check)
+    section, where = loaded.section_of(check), stage
+    if cause and cause.section:
+        section, where = cause.section, cause.lesson or stage
     parts.append(f"Again:    make grade STAGE={stage} ONLY={check.id}")
-    parts.append(f'Read on:  stages/{stage}/README.md, "{section}"')
+    parts.append(f'Read on:  stages/{where}/README.md, "{section}"')
     return "\n".join(part for part in parts if part)
 
 

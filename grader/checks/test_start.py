@@ -56,7 +56,7 @@ def test_it_says_so_when_the_port_is_taken(launch: Start) -> None:
 
 
 @check("start/restart")
-def test_it_can_be_started_again_at_once(start: Start) -> None:
+def test_it_can_be_started_again_at_once(start: Start, launch: Start) -> None:
     first = start()
     client = first.connect("a client")
     first.expect_accepted()
@@ -64,6 +64,10 @@ def test_it_can_be_started_again_at_once(start: Start) -> None:
     # kernel keeps: in FIN_WAIT2 now, in TIME_WAIT when the client has closed too.
     client.may_be_cut = True
     first.program.stop()
+    first.note("the server", "is ended (SIGKILL)")
     first.let_pass(0.01)
     client.close()
-    start(port=first.port)
+    second = launch(port=first.port)
+    second.transcript = first.transcript
+    second.note("the server", "is started again, on the same port")
+    second.expect_listening()
