@@ -32,6 +32,8 @@ causes.py       what likely causes it (causes.toml)
 difference.py   what wrong bytes look like; sanitizer.py, a sanitizer's report in words
 grade.py        puts it together, and result.py is what comes out; cli.py calls it
 report/         views of the result
+github/         pull requests: graded, and commented on
+regrade.py      grades again at each save (saves.py), and tells what changed
 handout.py      what students get of all this; autograder.py, the zip for Gradescope
 """
 

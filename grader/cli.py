@@ -48,6 +48,17 @@ def _stage(text: str) -> int:
     return int(text)
 
 
+def _add_what_is_graded(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--submission", type=Path, default=submission.REPOSITORY / "stages",
+        metavar="DIR", help="a folder laid out like stages/, which is the default",
+    )  # fmt: skip
+    command.add_argument(
+        "--only", default="", metavar="CHECK",
+        help="one check (echo/line), or one theme of them (echo)",
+    )  # fmt: skip
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="grader", description="Grades the stages of Echo Lab.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -56,14 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         "stages", nargs="*", type=_stage, metavar="STAGE",
         help="which stages (1, 2, 3); without, all that the submission has",
     )  # fmt: skip
-    grade.add_argument(
-        "--submission", type=Path, default=submission.REPOSITORY / "stages",
-        metavar="DIR", help="a folder laid out like stages/, which is the default",
-    )  # fmt: skip
-    grade.add_argument(
-        "--only", default="", metavar="CHECK",
-        help="one check (echo/line), or one theme of them (echo)",
-    )  # fmt: skip
+    _add_what_is_graded(grade)
     grade.add_argument(
         "--first", type=lambda text: tuple(text.split(",")), default=(),
         metavar="CHECK,...", help="checks to try before the others",
@@ -90,6 +94,13 @@ def _parser() -> argparse.ArgumentParser:
         help="a network and a cell of its own for the program: if possible (auto)",
     )  # fmt: skip
     grade.set_defaults(do=_grade)
+    watch = commands.add_parser("watch", help="grade a stage again at each save")
+    watch.add_argument(
+        "stages", nargs="?", type=lambda text: [_stage(text)], default=[],
+        metavar="STAGE", help="from which stage on; without, from the first one",
+    )  # fmt: skip
+    _add_what_is_graded(watch)
+    watch.set_defaults(do=_watch)
     out = commands.add_parser("handout", help="write what students get")
     out.add_argument("folder", type=Path, metavar="DIR", help="a new or empty folder")
     out.set_defaults(do=_handout)
@@ -193,6 +204,23 @@ def _export(options: argparse.Namespace, result: Result) -> None:
         if path := getattr(options, name):
             report = importlib.import_module(f"grader.report.{name}")
             write(path, report.render(result.as_json()))
+
+
+def _watch(options: argparse.Namespace) -> int:
+    with _a_missing_package_is_named():
+        from grader import regrade
+
+    stage, *_ = _stages(options)
+    present = submission.stages_in(options.submission)
+    if stage not in present:
+        raise CannotGrade(f"no folder {options.submission / str(stage)}")
+    # Some checks of a stage are not all of it: nothing follows from them.
+    stages = [stage] if options.only else [n for n in present if n >= stage]
+    with contextlib.suppress(KeyboardInterrupt):  # that is how watching ends
+        regrade.watch(
+            regrade.Request(options.submission, stages, options.only), sys.stdout
+        )
+    return 0
 
 
 def _handout(options: argparse.Namespace) -> int:

@@ -127,7 +127,7 @@ def allow(settings: Path = Path("/proc/sys")) -> list[str]:
         path = settings / name
         if not path.exists() or path.read_text().strip() != value:
             continue
-        sudo = [] if os.access(path, os.W_OK) else ["sudo"]
+        sudo = [] if os.getuid() == 0 else ["sudo"]
         if sudo and not shutil.which("sudo"):
             raise CannotGrade(f"neither root nor sudo: {forbidden(settings)}")
         if sudo and not os.isatty(0):

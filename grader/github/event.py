@@ -1,0 +1,46 @@
+"""What the runner says happened: the event's file, and a few variables."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from grader.failure import CannotGrade
+
+_SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+
+
+def load() -> dict[str, Any] | None:
+    """The event that the runner tells of; None where no runner does."""
+    name = os.environ.get("GITHUB_EVENT_PATH")
+    if not name:
+        return None
+    try:
+        event = json.loads(Path(name).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CannotGrade(f"cannot read the event {name}: {error.strerror}") from None
+    except ValueError:
+        raise CannotGrade(f"the event {name} is not JSON") from None
+    if not isinstance(event, dict):
+        raise CannotGrade(f"the event {name} is not an object")
+    return event
+
+
+def text(event: Any, *names: str) -> str:
+    """The text that stands in EVENT below NAMES. Raises CannotGrade if none does."""
+    for name in names:
+        event = event.get(name) if isinstance(event, dict) else None
+    if not isinstance(event, str):
+        raise CannotGrade(f"the event has no {'.'.join(names)}")
+    return event
+
+
+def sha(event: Any, *names: str) -> str:
+    """The commit that stands in EVENT below NAMES. Raises CannotGrade if none does."""
+    found = text(event, *names)
+    if not _SHA.fullmatch(found):
+        raise CannotGrade(f"the event's {'.'.join(names)} is no commit")
+    return found

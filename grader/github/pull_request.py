@@ -1,0 +1,168 @@
+"""Grades what a pull request hands in: this grader, its stages.
+
+This repository is the pull request's base, and the grader, the rubric and the
+threshold are its own. Of the pull request's head nothing but the sources of the
+stages is used, and nothing of it is run outside a cell.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from grader import rubric
+from grader.failure import CannotGrade
+from grader.github import changes, event
+from grader.github.annotations import annotate
+from grader.github.changes import Changes
+from grader.github.inert import code, short
+from grader.submission import REPOSITORY
+
+# GitHub takes 1 MiB of a step's summary, and shows nothing of one that is larger.
+_SUMMARY_BYTES = 1000 << 10
+_PATHS_NAMED = 10
+_REPORT = "report.md"
+
+
+def grade(head: Path, out: Path) -> int:
+    """Grade the stages that the pull request checked out in HEAD touches, and leave
+    result.json and report.html in OUT: exit status.
+
+    0, it has as many points as the rubric asks for, or there is nothing to grade;
+    1, it has fewer; 2, it could not be graded. Raises CannotGrade.
+    """
+    commit, touched = _look_at(head)
+    for path in touched.outside[:_PATHS_NAMED]:
+        print(f"Outside stages/, and without effect on the grade: {short(path, 200)}")
+    if not touched.stages:
+        _say("Nothing to grade: no stage is touched.", touched)
+        return 0
+    _make_room(out)
+    with tempfile.TemporaryDirectory(prefix="echolab-pull-") as name:
+        place = Path(name)
+        refused = changes.unpack(head, commit, touched.stages, place)
+        if _run_grader(place, touched.stages, out) not in (0, 1):
+            _say("The grader could not finish; its log says why.", touched, refused)
+            return 2
+        report = (place / _REPORT).read_text(encoding="utf-8")
+    result = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    if os.environ.get("GITHUB_ACTIONS"):
+        print("\n".join(annotate(result)), flush=True)
+    passed, verdict = _verdict(result)
+    _say(verdict, touched, refused, report)
+    return 0 if passed else 1
+
+
+def _look_at(head: Path) -> tuple[str, Changes]:
+    """The commit to grade, and what it touches: all, where no event says."""
+    if not (head / ".git").exists():
+        raise CannotGrade(f"{head} is no checkout of git's")
+    happened = event.load()
+    if happened is None:
+        return changes.commit_of(head), Changes()
+    commit = event.sha(happened, "pull_request", "head", "sha")
+    base = event.sha(happened, "pull_request", "base", "sha")
+    return commit, changes.between(head, base, commit)
+
+
+def _make_room(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in ("result.json", "report.html"):
+            (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise CannotGrade(f"cannot write to {out}: {error.strerror}") from None
+
+
+def _run_grader(place: Path, stages: list[int], out: Path) -> int:
+    """Grade PLACE/stages as `make grade` does: exit status.
+
+    It runs in PLACE, where paths are as the student knows them and nothing but the
+    sources is; -P keeps Python from looking for modules there.
+    """
+    out = out.absolute()
+    command = [sys.executable, "-P", "-m", "grader", "grade", *map(str, stages)]
+    command += ["--submission", "stages", "--isolation", "required"]
+    command += ["--json", str(out / "result.json"), "--html", str(out / "report.html")]
+    command += ["--markdown", _REPORT]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    with (
+        _no_workflow_commands(),
+        subprocess.Popen(command, cwd=place, env=environment) as grader,
+    ):
+        try:
+            return grader.wait()
+        except KeyboardInterrupt:
+            grader.terminate()  # it puts away what it has, and ends
+            raise
+
+
+@contextmanager
+def _no_workflow_commands() -> Iterator[None]:
+    """What is printed inside commands no runner: only who knows a random word can
+    switch that on again. (The grader's report spells commands out, besides.)"""
+    word = secrets.token_hex(16) if os.environ.get("GITHUB_ACTIONS") else ""
+    print(f"::stop-commands::{word}" if word else "", end="\n" if word else "")
+    sys.stdout.flush()
+    try:
+        yield
+    finally:
+        if word:
+            print(f"\n::{word}::", flush=True)
+
+
+def _verdict(result: dict[str, Any]) -> tuple[bool, str]:
+    """Whether RESULT is enough for the pull request to pass, and that in words."""
+    wanted = rubric.passes_with()
+    enough = 100 * result["score"] >= wanted * result["max_score"]
+    points = f"{result['score']} of {result['max_score']} points"
+    verdict = "Passed" if enough else "Not passed"
+    return enough, f"{verdict}: {points}; {wanted:g} % are asked for."
+
+
+def _say(
+    verdict: str, touched: Changes, refused: list[str] | None = None, report: str = ""
+) -> None:
+    """Print VERDICT, and add it with all that has to be known to the summary."""
+    notes = [f"{folder}, and nothing of it is graded." for folder in refused or []]
+    if not touched.known:
+        notes.append("What was touched could not be told, so all stages were graded.")
+    print("\n".join([*notes, verdict]), flush=True)
+    parts = [f"**{verdict}**", *notes, _outside(touched.outside), report]
+    summary = "\n\n".join(filter(None, parts))
+    if len(summary.encode()) > _SUMMARY_BYTES:
+        parts[-1] = "The report is too long for this page: see the artifact."
+        summary = "\n\n".join(filter(None, parts))
+    _add_to_summary(summary + "\n")
+
+
+def _outside(paths: list[str]) -> str:
+    """What the summary says of PATHS outside stages/."""
+    if not paths:
+        return ""
+    named = ", ".join(code(path) for path in paths[:_PATHS_NAMED])
+    more = len(paths) - _PATHS_NAMED
+    return (
+        "This pull request also touches files outside `stages/`. They have no effect "
+        "on this grade, which was made with the base's version of them: "
+        f"{named}{f' and {more} more' if more > 0 else ''}."
+    )
+
+
+def _add_to_summary(markdown: str) -> None:
+    name = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not name:
+        return
+    try:
+        with open(name, "a", encoding="utf-8") as file:
+            file.write(markdown)
+    except OSError as error:
+        raise CannotGrade(f"cannot write {name}: {error.strerror}") from None

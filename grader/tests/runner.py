@@ -1,0 +1,185 @@
+"""GitHub's runner, as far as our workflows need one: it reads a workflow's file, takes
+its steps one after the other, and runs their commands as they stand there."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_EXPRESSION = re.compile(r"\$\{\{ ([a-z_.]+) \}\}")
+
+# Runs a command, then writes down the processes that it left behind: as orphans
+# they are handed to this one (prctl(2), PR_SET_CHILD_SUBREAPER), which ends them.
+# Those that are dying may take their time.
+_AND_WHO_IS_LEFT = """
+import ctypes, os, signal, subprocess, sys, time
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+status = subprocess.call(sys.argv[2:])
+deadline = time.monotonic() + 10
+try:
+    while time.monotonic() < deadline:
+        if os.waitpid(-1, os.WNOHANG) == (0, 0):
+            time.sleep(0.01)
+except ChildProcessError:
+    sys.exit(status)
+left = open(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read().split()
+with open(sys.argv[1], "a") as file:
+    for pid in left:
+        file.write(open(f"/proc/{pid}/cmdline").read().replace("\\0", " ") + "\\n")
+        os.kill(int(pid), signal.SIGKILL)
+sys.exit(status)
+"""
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """What git says to ARGUMENTS in FOLDER, with none of this machine's settings."""
+    who = [
+        "-c",
+        "user.name=A",
+        "-c",
+        "user.email=a@b",
+        "-c",
+        "protocol.file.allow=always",
+    ]
+    done = subprocess.run(
+        ["git", *who, *arguments],
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return done.stdout.strip()
+
+
+def commit(folder: Path, message: str = "more") -> str:
+    """Commit all that is in FOLDER: the commit."""
+    git(folder, "add", "--all", "--force")
+    git(folder, "commit", "--quiet", "--allow-empty", "-m", message)
+    return git(folder, "rev-parse", "HEAD")
+
+
+def load(workflow: Path) -> dict[str, Any]:
+    """A workflow's file."""
+    loaded: dict[str, Any] = yaml.safe_load(workflow.read_text())
+    return loaded
+
+
+@dataclass
+class Run:
+    """What one job did: the log, the exit status of the step that failed (0 if none
+    did), the summary, and the processes that were left."""
+
+    workspace: Path
+    log: str = ""
+    status: int = 0
+    summary: str = ""
+    left: str = ""
+
+
+@dataclass
+class Runner:
+    """Runs jobs in FOLDER on a repository, of which an EVENT tells."""
+
+    folder: Path
+    repository: Path
+    event: dict[str, Any]
+    artifacts: Path
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def run(self, workflow: Path, job: str) -> Run:
+        """Run JOB of WORKFLOW."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        run = Run(self.folder / "workspace")
+        run.workspace.mkdir(parents=True)
+        for name in ("summary", "output", "env", "left"):
+            (self.folder / name).touch()
+        (self.folder / "event.json").write_text(json.dumps(self.event))
+        for step in load(workflow)["jobs"][job]["steps"]:
+            if run.status == 0 or "if" in step:
+                self._step(run, step)
+        run.summary = (self.folder / "summary").read_text()
+        run.left = (self.folder / "left").read_text()
+        for name in ("output", "env"):  # nobody may have written there
+            assert not (self.folder / name).read_text()
+        return run
+
+    def _step(self, run: Run, step: dict[str, Any]) -> None:
+        given = {k: self._expand(v) for k, v in step.get("with", {}).items()}
+        given |= {k: self._expand(v) for k, v in step.get("env", {}).items()}
+        if "run" in step:
+            self._command(run, step["run"], given)
+        elif step["uses"].startswith("actions/checkout@"):
+            self._check_out(run.workspace / given.get("path", "."), given.get("ref"))
+        elif step["uses"].startswith("actions/upload-artifact@"):
+            if (run.workspace / given["path"]).is_dir():
+                shutil.copytree(run.workspace / given["path"], self.artifacts)
+        elif step["uses"].startswith("actions/download-artifact@"):
+            if self.artifacts.is_dir():
+                shutil.copytree(self.artifacts, run.workspace / given["path"], True)
+        else:
+            raise AssertionError(f"{step['uses']} is not known here")
+
+    def _command(self, run: Run, command: str, given: dict[str, Any]) -> None:
+        around = ["/usr/bin/python3", "-c", _AND_WHO_IS_LEFT, str(self.folder / "left")]
+        variables = {
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": str(self.folder),
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_WORKSPACE": str(run.workspace),
+            "GITHUB_EVENT_PATH": str(self.folder / "event.json"),
+            "GITHUB_STEP_SUMMARY": str(self.folder / "summary"),
+            "GITHUB_OUTPUT": str(self.folder / "output"),
+            "GITHUB_ENV": str(self.folder / "env"),
+        }
+        done = subprocess.run(
+            [
+                *around,
+                "bash",
+                "--noprofile",
+                "--norc",
+                "-eo",
+                "pipefail",
+                "-c",
+                command,
+            ],
+            cwd=run.workspace,
+            env=variables | self.variables | given,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=600,
+        )
+        run.log += f"$ {command}\n{done.stdout}"
+        run.status = run.status or done.returncode
+
+    def _check_out(self, path: Path, commit: str | None) -> None:
+        """As actions/checkout does: no submodules, nothing of ours in its settings."""
+        path.mkdir(parents=True, exist_ok=True)
+        git(path, "init", "--quiet")
+        git(path, "fetch", "--quiet", f"file://{self.repository}", "+refs/*:refs/o/*")
+        git(path, "checkout", "--quiet", "--force", commit or "refs/o/heads/main")
+
+    def _expand(self, value: Any) -> str:
+        """VALUE with its expressions, which look something up in the event."""
+
+        def look_up(found: re.Match[str]) -> str:
+            names = found[1].split(".")
+            if names == ["github", "token"]:
+                return "the-token"
+            assert names[:2] == ["github", "event"], found[1]
+            here: Any = self.event
+            for name in names[2:]:
+                here = here[name]
+            return str(here)
+
+        return _EXPRESSION.sub(look_up, str(value))

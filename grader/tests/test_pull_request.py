@@ -1,0 +1,234 @@
+"""grade.yml, its steps run as they stand there, for pull requests of all kinds.
+
+Each pull request is a branch of a real repository, made of this work tree's files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grader.github.changes import Changes, touched
+from grader.submission import REPOSITORY
+from grader.tests.runner import Run, Runner, commit, git
+
+GRADE = ".github/workflows/grade.yml"
+COURSE = ["stages", "solutions", "grader", "Makefile", ".github", "README.md"]
+WRONG = REPOSITORY / "grader/tests/programs/wrong/1/overflow_by_one.c"
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The course's repository: this work tree's files without the grader's tests."""
+    folder = tmp_path_factory.mktemp("course")
+    skip = shutil.ignore_patterns("tests", "__pycache__", ".*_cache", "*.o")
+    for name in COURSE:
+        if (REPOSITORY / name).is_dir():
+            shutil.copytree(REPOSITORY / name, folder / name, ignore=skip)
+        else:
+            shutil.copy(REPOSITORY / name, folder / name)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    commit(folder)
+    return folder
+
+
+@pytest.fixture
+def pull(course: Path, tmp_path: Path) -> Callable[[Callable[[Path], object]], Run]:
+    """Makes a pull request with an edit, and runs the workflow on it."""
+
+    def pull(edit: Callable[[Path], object]) -> Run:
+        fork = tmp_path / "fork"
+        git(tmp_path, "clone", "--quiet", f"file://{course}", str(fork))
+        edit(fork)
+        head = commit(fork)
+        git(course, "fetch", "--quiet", "--force", f"file://{fork}", "HEAD:refs/pull/1")
+        base = git(course, "rev-parse", "main")
+        event = {"number": 1, "base": {"sha": base}, "head": {"sha": head}}
+        artifacts = tmp_path / "artifact"
+        runner = Runner(tmp_path / "runner", course, {"pull_request": event}, artifacts)
+        run = runner.run(course / GRADE, "grade")
+        assert run.left == ""
+        return run
+
+    return pull
+
+
+Pull = Callable[[Callable[[Path], object]], Run]
+
+
+def result_of(run: Run) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(
+        (run.workspace / "grade/result.json").read_text()
+    )
+    return loaded
+
+
+def commands(run: Run) -> list[str]:
+    """The workflow commands that a runner would obey in the log of RUN."""
+    obeyed = []
+    resume = ""
+    for line in run.log.splitlines():
+        if resume:
+            resume = "" if line == f"::{resume}::" else resume
+        elif found := re.match(r"::stop-commands::(\w{32})$", line):
+            resume = found[1]
+        elif line.lstrip().startswith("::") or "##[" in line:
+            obeyed.append(line)
+    assert not resume, "the log must obey again after the grading"
+    return obeyed
+
+
+def solve(stage: int, name: str = "tcp_server") -> Callable[[Path], object]:
+    path = f"{stage}/{name}.c"
+    return lambda fork: shutil.copy(fork / "solutions" / path, fork / "stages" / path)
+
+
+def test_the_stage_that_is_touched_is_graded_and_passes(pull: Pull) -> None:
+    run = pull(solve(1))
+    result = result_of(run)
+    assert [stage["stage"] for stage in result["stages"]] == [1]
+    assert (result["score"], result["max_score"]) == (100, 100)
+    assert result["isolation"] == "bubblewrap"
+    assert run.status == 0
+    assert commands(run) == []
+    assert "Passed: 100 of 100 points" in run.log
+    assert "**Passed: 100 of 100 points" in run.summary
+    assert (run.workspace / "grade/report.html").stat().st_size > 1000
+
+
+def test_what_failed_is_shown_at_its_line(pull: Pull) -> None:
+    run = pull(lambda fork: shutil.copy(WRONG, fork / "stages/1/tcp_server.c"))
+    assert (run.status, result_of(run)["score"]) == (0, 96)
+    (error,) = commands(run)
+    assert error.startswith(
+        "::error file=stages/1/tcp_server.c,line=83,title=1.10 uses"
+    )
+    assert "ONLY=memory/sanitizers" in error
+    assert "memory/sanitizers" in run.summary
+
+
+def test_fewer_points_than_asked_for_do_not_pass(pull: Pull) -> None:
+    def spoil(fork: Path) -> None:
+        source = fork / "stages/1/tcp_server.c"
+        source.write_text("int main(void) {\n  return x;\n}\n")
+
+    run = pull(spoil)
+    assert run.status == 2  # make's, for the grader's 1
+    assert "Not passed: 0 of 100 points; 60" in run.log
+    error, *others = commands(run)
+    where = "file=stages/1/tcp_server.c,line=2,col=10,title=The compiler"
+    assert error.startswith(f"::error {where}::'x' undeclared")
+
+
+def test_a_pull_request_that_touches_no_stage_passes(pull: Pull) -> None:
+    run = pull(lambda fork: (fork / "NOTES.md").write_text("mine"))
+    assert run.status == 0
+    assert "Nothing to grade" in run.log and "Nothing to grade" in run.summary
+    assert "`NOTES.md`" in run.summary
+    assert not (run.workspace / "grade").exists()
+
+
+SPY = """
+import pathlib
+pathlib.Path({spoils!r}).write_text("here")
+print("::error::from the head")
+"""
+SPIES = [
+    "conftest.py", "stages/conftest.py", "stages/1/conftest.py", "sitecustomize.py",
+    "stages/json.py", "stages/1/grader.py", "stages/pytest.py", "grader/grade.py",
+    "grader/__init__.py",
+]  # fmt: skip
+ODD_NAME = "a\n::error::pwned @teacher ![x](x.example) <img src=x>`"
+
+
+def test_a_hostile_pull_request_gets_what_its_stages_deserve(
+    pull: Pull, tmp_path: Path
+) -> None:
+    spoils = tmp_path / "spoils"
+
+    def attack(fork: Path) -> None:
+        spy = SPY.format(spoils=str(spoils))
+        for name in SPIES:
+            (fork / name).write_text(spy)
+        rubric = fork / "grader/rubric.toml"
+        rubric.write_text(rubric.read_text().replace("_with = 60", "_with = 1"))
+        (fork / "Makefile").write_text(f"%:\n\ttouch {spoils}\n")
+        (fork / GRADE).write_text("on: push\n")
+        (fork / ODD_NAME).write_text("")
+        (fork / ".gitattributes").write_text("* filter=spy diff=spy\n")
+        source = (fork / "solutions/1/tcp_server.c").read_text()
+        loud = '#pragma GCC warning "::error::pwned <img src=x> @teacher ##[error]"\n'
+        (fork / "stages/1/tcp_server.c").write_text(loud + source)
+        shutil.rmtree(fork / "stages/3")
+        (fork / "stages/3").symlink_to("../../base/solutions/3")
+        git(fork, "rm", "--quiet", "-r", "stages/2")
+        git(fork, "clone", "--quiet", "--bare", ".", "../module")
+        git(fork, "submodule", "add", f"file://{fork.parent}/module", "stages/2")
+
+    run = pull(attack)
+    assert not spoils.exists(), "something of the head's was run"
+    assert "from the head" not in run.log
+    result = result_of(run)
+    assert [stage["status"] for stage in result["stages"]] == ["graded"] + [
+        "missing"
+    ] * 2
+    assert (result["score"], result["max_score"]) == (100, 300)
+    assert "Not passed: 100 of 300 points; 60" in run.log
+    assert run.status == 2
+    assert "stages/2 is a submodule" in run.summary
+    assert "stages/3 is a link" in run.summary
+    (warning,) = commands(run)
+    assert warning.startswith("::warning file=stages/1/tcp_server.c,line=1,")
+    assert not re.search(r"(?m)^::error|##\[", warning)
+    assert "no effect" in run.summary and "`Makefile`" in run.summary
+    for markup in ("<img", "![x]"):  # only ever as code
+        assert markup not in re.sub(r"(?s)```.*?```|`[^`\n]*`", "", run.summary)
+
+
+def test_what_is_no_plain_file_is_not_graded(pull: Pull) -> None:
+    def attack(fork: Path) -> None:
+        os.truncate(fork / "stages/1/tcp_server.c", 100 << 20)
+        (fork / "stages/3/tcp_server.c").unlink()
+        (fork / "stages/3/tcp_server.c").symlink_to(
+            "../../../base/solutions/3/tcp_server.c"
+        )
+
+    run = pull(attack)
+    said = [stage["build"]["output"] for stage in result_of(run)["stages"]]
+    assert "larger than 1 MiB" in said[0] and "a link" in said[1]
+    assert result_of(run)["score"] == 0
+    assert run.status == 2
+
+
+def test_stages_itself_can_be_a_link(pull: Pull) -> None:
+    def attack(fork: Path) -> None:
+        shutil.rmtree(fork / "stages")
+        (fork / "stages").symlink_to("../base/solutions")
+
+    run = pull(attack)
+    assert result_of(run)["score"] == 0
+    assert "stages is a link" in run.summary
+
+
+@pytest.mark.parametrize(
+    "paths, stages, outside",
+    [
+        (["stages/2/tcp_client.c", "stages/3/README.md"], [2, 3], []),
+        (["stages/3"], [3], []),
+        (["stages"], [1, 2, 3], []),
+        (["stages/4/x.c", "stages/README.md", "stages/31/x"], [], []),
+        (["x/stages/1/x.c", "stages2/1/x"], [], ["stages2/1/x", "x/stages/1/x.c"]),
+        ([], [], []),
+    ],
+)  # fmt: skip
+def test_what_is_touched_is_told_from_the_paths(
+    paths: list[str], stages: list[int], outside: list[str]
+) -> None:
+    assert touched(paths) == Changes(stages, outside, known=True)
