@@ -7,7 +7,7 @@ unexport PYTHONHOME PYTHONPATH
 export PYTHONNOUSERSITE := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup grade clean isolation pull-request
+.PHONY: help setup grade watch clean isolation pull-request comment
 .NOTPARALLEL: # in `make -j setup grade`, too, one comes after the other
 
 help: ## list what can be made
@@ -28,11 +28,19 @@ GRADE = $(PYTHON) -m grader grade $$STAGE \
 		$${SEED:+--seed "$$SEED"} \
 		$${ISOLATION:+--isolation "$$ISOLATION"}
 
+watch: | $(PYTHON) ## grade again at each save; to choose: STAGE=3 ONLY=echo
+	@$(PYTHON) -m grader watch $$STAGE \
+		$${SUBMISSION:+--submission "$$SUBMISSION"} \
+		$${ONLY:+--only "$$ONLY"}
+
 isolation: | $(PYTHON) ## allow what isolation needs, until the next boot
 	@$(PYTHON) -m grader isolation
 
 pull-request: | $(PYTHON) ## grade a pull request's checkout, HEAD=...
 	@$(PYTHON) -m grader pull-request "$$HEAD" $${OUT:+--out "$$OUT"}
+
+comment: | $(PYTHON) ## comment on the pull request that left ARTIFACT=...
+	@$(PYTHON) -m grader comment "$$ARTIFACT"
 
 $(PYTHON):
 	@echo "no $@ here: run 'make setup' first" >&2; exit 2

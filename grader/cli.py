@@ -126,6 +126,11 @@ def _add_github(commands: Any) -> None:
         help="where result.json and report.html are left (default: grade)",
     )  # fmt: skip
     pull.set_defaults(do=_pull_request)
+    comment = commands.add_parser("comment", help="comment on a graded pull request")
+    comment.add_argument(
+        "artifact", type=Path, metavar="DIR", help="what pull-request left"
+    )
+    comment.set_defaults(do=_comment)
 
 
 def _stages(options: argparse.Namespace) -> list[int]:
@@ -248,6 +253,12 @@ def _pull_request(options: argparse.Namespace) -> int:
     from grader.github import pull_request
 
     return pull_request.grade(options.head, options.out)
+
+
+def _comment(options: argparse.Namespace) -> int:
+    from grader.github import conversation
+
+    return conversation.comment_on(options.artifact)
 
 
 def _interrupted(number: int, frame: object) -> NoReturn:

@@ -1,0 +1,169 @@
+"""Keeps one comment on a pull request up to date, after its grading.
+
+Which pull request that is, and what it touches, is asked of GitHub. What the artifact
+says is shown, and believed only as far as the pull request cannot have changed the
+workflow that made it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from grader.failure import CannotGrade
+from grader.github import api, artifact, changes, comment, event
+from grader.github.api import Api
+from grader.github.comment import News
+from grader.github.inert import code, short
+
+# The author of what is written with a workflow's own token.
+_OURSELVES = "github-actions[bot]"
+
+# What a run that was not cancelled ends with.
+_FINISHED = ("success", "failure", "timed_out")
+
+_PAGES = 10
+_PATHS_NAMED = 5
+
+
+def comment_on(folder: Path) -> int:
+    """Say in a comment what FOLDER, the artifact of the run that the event tells of,
+    has as its result: exit status 0. Raises CannotGrade."""
+    happened = event.load()
+    if happened is None:
+        raise CannotGrade("GITHUB_EVENT_PATH is not set: which run is it about?")
+    run = happened.get("workflow_run")
+    if event.text(run, "event") != "pull_request":
+        print("comment: that run was for no pull request")
+    elif event.text(run, "conclusion") not in _FINISHED:
+        print("comment: that run was not finished; the next one will tell")
+    else:
+        github = api.from_environment()
+        branch = event.text(happened, "repository", "default_branch")
+        pulls = list(_pulls(github, run))
+        for pull in pulls:
+            _tell(github, pull, run, branch, folder)
+        if not pulls:
+            print("comment: no open pull request ends with that run's commit")
+    return 0
+
+
+def _pulls(github: Api, run: Any) -> Iterator[dict[str, Any]]:
+    """The open pull requests whose head is what RUN was for."""
+    owner = event.text(run, "head_repository", "owner", "login")
+    head = f"{owner}:{event.text(run, 'head_branch')}"
+    sha = event.sha(run, "head_sha")
+    for pull in github.listed("pulls", 1, state="open", head=head):
+        if event.text(pull, "head", "sha") == sha and type(pull.get("number")) is int:
+            yield pull
+
+
+def _tell(
+    github: Api, pull: dict[str, Any], run: Any, branch: str, folder: Path
+) -> None:
+    number, sha = pull["number"], event.sha(run, "head_sha")
+    touched = _touched(github, number)
+    if event.text(github.get(f"pulls/{number}"), "head", "sha") != sha:
+        print(f"comment: #{number} has gone on since; the next run will tell")
+        return
+    warnings = _warnings(touched, event.text(pull, "base", "ref"), branch)
+    stages, notes = _result(folder, touched)
+    log = f"{_server()}/{github.repository}/actions/runs/{_number(run)}"
+    news = News(sha, log, stages, warnings, notes + _outside(touched))
+    ours = _our_comment(github, number)
+    if ours is None and not touched.stages:
+        print(f"comment: #{number} touches no stage")
+        return
+    body = comment.write(news, comment.remembered(ours["body"]) if ours else None)
+    if ours:
+        github.patch(f"issues/comments/{int(ours['id'])}", {"body": body})
+    else:
+        github.post(f"issues/{number}/comments", {"body": body})
+    print(f"comment: #{number} {'has its comment renewed' if ours else 'has one'}")
+
+
+def _touched(github: Api, number: int) -> changes.Changes:
+    """What a pull request touches, renamed files by both names; unknown if that is
+    more than we read."""
+    paths = []
+    files = list(github.listed(f"pulls/{number}/files", _PAGES))
+    for file in files:
+        paths += [file.get("filename"), file.get("previous_filename")]
+    found = changes.touched([path for path in paths if isinstance(path, str)])
+    if len(files) == 100 * _PAGES:
+        return changes.Changes(found.stages, found.outside, known=False)
+    return found
+
+
+def _warnings(touched: changes.Changes, base: str, branch: str) -> list[str]:
+    """Why the result is not to be believed without a look."""
+    why = []
+    if workflows := [path for path in touched.outside if _is_ours(path)]:
+        why.append(f"This pull request changes {_named(workflows)}")
+    elif not touched.known:
+        why.append("This pull request touches more files than we look at")
+    if base != branch:
+        why.append(
+            f"This pull request is for {code(base)} and not for {code(branch)}, whose "
+            "grader and rubric are others"
+        )
+    doubt = "so it may have changed how it was graded"
+    return [f"{reason}, {doubt}: **look before you believe this.**" for reason in why]
+
+
+def _outside(touched: changes.Changes) -> list[str]:
+    paths = [path for path in touched.outside if not _is_ours(path)]
+    if not paths:
+        return []
+    return [f"Outside `stages/`, and without effect on the grade: {_named(paths)}."]
+
+
+def _is_ours(path: str) -> bool:
+    """Whether a pull request that touches PATH can change the workflow itself, which
+    runs as the pull request has it. All else is taken from its base."""
+    return path == ".github" or path.startswith(".github/")
+
+
+def _named(paths: list[str]) -> str:
+    named = ", ".join(code(path, 100) for path in paths[:_PATHS_NAMED])
+    more = len(paths) - _PATHS_NAMED
+    return named + (f" and {more} more" if more > 0 else "")
+
+
+def _result(
+    folder: Path, touched: changes.Changes
+) -> tuple[list[artifact.Stage], list[str]]:
+    """What the artifact says, and what is to be said of it."""
+    try:
+        stages = artifact.read(folder)
+    except artifact.Refused as refused:
+        print(f"comment: the result is refused: {short(str(refused), 200)}")
+        return [], [f"The run left a result that cannot be read: {refused}."]
+    if stages is None and not touched.stages:
+        return [], ["Nothing to grade: no stage is touched."]
+    if stages is None or any(stage.status == "grader_error" for stage in stages):
+        return [], ["The grader could not finish. The log says why."]
+    return stages, []
+
+
+def _our_comment(github: Api, number: int) -> dict[str, Any] | None:
+    """The comment that we wrote before. Anybody can write our mark; only we are us."""
+    for one in github.listed(f"issues/{number}/comments", _PAGES):
+        author, body = one.get("user"), one.get("body")
+        ours = isinstance(author, dict) and author.get("login") == _OURSELVES
+        if ours and isinstance(body, str) and body.startswith(comment.MARK):
+            return one
+    return None
+
+
+def _number(run: Any) -> int:
+    found = run.get("id")
+    if type(found) is not int:
+        raise CannotGrade("the event has no workflow_run.id")
+    return found
+
+
+def _server() -> str:
+    return os.environ.get("GITHUB_SERVER_URL", "https://github.com")
