@@ -16,8 +16,9 @@ help: ## list what can be made
 setup: ## install what grading needs
 	@grader/setup.sh grade
 
-# Also to choose: JSON=FILE SEED=N ISOLATION=auto|required|off. When points were
-# lost, the grader exits with 1, and make says "Error 1" and exits with 2.
+# Also to choose: JSON=FILE HTML=FILE MARKDOWN=FILE SEED=N ISOLATION=auto|required|off.
+# When points were lost, the grader exits with 1, and make says "Error 1" and exits
+# with 2.
 grade: | $(PYTHON) ## grade stages/; to choose: STAGE=3 ONLY=echo/line SUBMISSION=DIR
 	@$(GRADE)
 
@@ -25,6 +26,8 @@ GRADE = $(PYTHON) -m grader grade $$STAGE \
 		$${SUBMISSION:+--submission "$$SUBMISSION"} \
 		$${ONLY:+--only "$$ONLY"} \
 		$${JSON:+--json "$$JSON"} \
+		$${HTML:+--html "$$HTML"} \
+		$${MARKDOWN:+--markdown "$$MARKDOWN"} \
 		$${SEED:+--seed "$$SEED"} \
 		$${ISOLATION:+--isolation "$$ISOLATION"}
 

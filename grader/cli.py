@@ -13,7 +13,7 @@ import io
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,6 +23,12 @@ from grader.failure import CannotGrade
 from grader.lesson import one_line
 from grader.result import DEFAULT_SEED, Result, write, write_json
 
+
+# Reports for people, rendered by grader/report/NAME.py: of whatever is known.
+_REPORTS = {
+    "html": "the report as a page for a browser",
+    "markdown": "the report for GitHub's step summary",
+}
 
 # Who else reads a grade: grader/report/NAME.py renders it. It is written at the end,
 # and not at all if the grader failed: that is no grade.
@@ -82,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument(
         "--json", type=Path, metavar="FILE", help="write the result there"
     )
+    for name, what in _REPORTS.items():
+        grade.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write {what}")
     for name, for_whom in _EXPORTS.items():
         grade.add_argument(
             f"--{name}",
@@ -180,6 +188,7 @@ def _grade(options: argparse.Namespace) -> int:
             write_json(options.json, result)
 
     keep()  # a result that cannot be written is said at once
+    _write(options, result, _REPORTS)
     request = grading.Request(
         options.submission,
         stages,
@@ -191,23 +200,26 @@ def _grade(options: argparse.Namespace) -> int:
     try:
         grading.grade(request, result, progress, keep)
     finally:
-        keep()
         progress.clear()
+        keep()
+        _write(options, result, _REPORTS)
     notes = [f"The programs ran without isolation: {reason}." if reason else ""]
     notes.append(f"{shortage}." if shortage else "")
     progress.ends(result, "\n".join(filter(None, notes)))
     if result.failed:
         faults = [c for s in result.stages for c in s.checks if c.status == "error"]
         raise CannotGrade(f"{faults[0].id}: {faults[0].message}")
-    _export(options, result)
+    _write(options, result, _EXPORTS)
     return 0 if result.score == result.max_score else 1
 
 
-def _export(options: argparse.Namespace, result: Result) -> None:
-    """Write RESULT for whoever else OPTIONS name. Raises CannotGrade."""
-    for name in _EXPORTS:
+def _write(options: argparse.Namespace, result: Result, names: Iterable[str]) -> None:
+    """Write RESULT in those of the forms NAMES that OPTIONS ask for. Raises
+    CannotGrade."""
+    for name in names:
         if path := getattr(options, name):
-            report = importlib.import_module(f"grader.report.{name}")
+            with _a_missing_package_is_named():
+                report = importlib.import_module(f"grader.report.{name}")
             write(path, report.render(result.as_json()))
 
 

@@ -1,0 +1,68 @@
+"""The report as one page for a browser: nothing in it is loaded from anywhere, no
+script runs, and whatever came from the student's program is text.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from grader.lesson import printable
+from grader.report.timeline import timeline
+from grader.submission import STAGES
+
+_HERE = Path(__file__).parent
+_MARKS = {"passed": "✓", "failed": "✗", "skipped": "–", "error": "!"}
+
+
+def render(result: dict[str, Any]) -> str:
+    """The page for RESULT, as its JSON has it."""
+    style = (_HERE / "page.css").read_text(encoding="utf-8")
+    page = (_HERE / "page.html").read_text(encoding="utf-8")
+    environment = Environment(
+        autoescape=True,
+        trim_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters["printable"] = printable
+    return environment.from_string(page).render(
+        result=result,
+        stages=[_stage(stage) for stage in result["stages"]],
+        marks=_MARKS,
+        # Ours, and the only style that the page's policy lets apply.
+        style=Markup(style),
+        style_hash=_hash(style),
+    )
+
+
+def _hash(style: str) -> str:
+    """What the Content-Security-Policy knows STYLE by (CSP Level 3, hash-source)."""
+    digest = hashlib.sha256(style.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _stage(stage: dict[str, Any]) -> dict[str, Any]:
+    """STAGE with what the page shows of it besides."""
+    number = stage["stage"]
+    checks = [
+        {**check, "anchor": _anchor(number, check), "timeline": timeline(number, check)}
+        for check in stage["checks"]
+    ]
+    climbed = [milestone["status"] for milestone in stage["milestones"]]
+    return {
+        **stage,
+        "file": f"{STAGES.get(number, '')}.c",
+        "checks": checks,
+        "next_step": next(
+            (step for step, status in enumerate(climbed) if status != "passed"), None
+        ),
+    }
+
+
+def _anchor(stage: int, check: dict[str, Any]) -> str:
+    return f"stage-{stage}-{check['id'].replace('/', '-')}"

@@ -1,0 +1,88 @@
+"""The report for GitHub's step summary: the score, a table, and the lessons folded
+away. What came from the student's program stands in fences that it cannot close.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+from grader.lesson import one_line, printable
+
+# GitHub shows no summary of more than 1 MiB (1024k bytes for each step); what has no
+# room is left out from the end, lesson by lesson.
+MOST_BYTES = 1_000_000
+_LESSON_CHARACTERS = 20_000
+
+_MARKS = {"passed": "✅", "failed": "❌", "skipped": "➖", "error": "⚠️"}
+_MEANS_SOMETHING = re.compile(r"([\\`*_{}\[\]()#+!|<>&~$])")
+
+
+def render(result: dict[str, Any]) -> str:
+    """RESULT, as its JSON has it, in GitHub's Markdown, of at most MOST_BYTES."""
+    parts = [f"# Echo Lab: {result['score']} of {result['max_score']} points\n"]
+    lessons: list[str] = []
+    for stage in result["stages"]:
+        parts.append(_table(stage))
+        lessons += _lessons(stage)
+    room = MOST_BYTES - sum(len(part.encode()) for part in parts) - 200
+    left_out = 0
+    for lesson in lessons:
+        room -= len(lesson.encode())
+        left_out += room < 0
+        parts += [lesson] if room >= 0 else []
+    if left_out:
+        parts.append(f"{left_out} more have no room here: see the report's page.\n")
+    return "\n".join(parts)
+
+
+def _table(stage: dict[str, Any]) -> str:
+    number, score, most = stage["stage"], stage["score"], stage["max_score"]
+    lines = [f"## Stage {number}: {score} of {most}\n"]
+    if stage["status"] == "grader_error":
+        lines.append("**Not all of it was graded: this is not a grade.**\n")
+    lines += ["| | | Check | Points |", "|---|---|---|--:|"]
+    for check in stage["checks"]:
+        needs = check["blocked_by"]
+        title = _plain(check["title"]) + (f" (needs {_plain(needs)})" if needs else "")
+        mark = f"{_MARKS.get(check['status'], '?')} {_plain(check['status'])}"
+        points = f"{check['points']}/{check['max_points']}"
+        lines.append(
+            f"| {mark} | {_plain(check['requirement'])} | {title} | {points} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _lessons(stage: dict[str, Any]) -> list[str]:
+    """What there is to read of STAGE: of its build, and of each failed check."""
+    said = []
+    if stage["build"]["output"]:
+        what = {"build_failed": "It does not compile", "missing": "Nothing to grade"}
+        heading = what.get(stage["status"], "The compiler warns")
+        heading = f"Stage {stage['stage']}: {heading}"
+        said.append(_folded(heading, stage["build"]["output"], opened=True))
+    for check in stage["checks"]:
+        if check["status"] in ("failed", "error"):
+            mark = _MARKS[check["status"]]
+            heading = f"{mark} {check['requirement']} {check['title']}"
+            said.append(_folded(heading, check["details"] or check["message"]))
+    return said
+
+
+def _folded(heading: str, text: str, opened: bool = False) -> str:
+    """TEXT as code under HEADING, to be opened. Its fence is longer than any row of
+    backticks in it (CommonMark 0.31, section 4.5)."""
+    if len(text) > _LESSON_CHARACTERS:
+        text = text[:_LESSON_CHARACTERS] + "\n… and more"
+    text = printable(text)
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    tag = "<details open>" if opened else "<details>"
+    summary = f"<summary>{html.escape(one_line(heading))}</summary>"
+    return f"{tag}{summary}\n\n{fence}text\n{text}\n{fence}\n\n</details>\n"
+
+
+def _plain(text: str) -> str:
+    """TEXT as one line in which nothing means anything to Markdown or HTML."""
+    return _MEANS_SOMETHING.sub(r"\\\1", one_line(text))
