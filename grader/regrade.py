@@ -114,14 +114,8 @@ class _Watch:
     def _command(self) -> list[str]:
         command = [sys.executable, "-m", "grader", "grade", str(self._stage)]
         command += ["--submission", str(self._request.folder)]
-        command += ["--json", str(self._report)]
-        command += [
-            "--only",
-            self._request.only,
-            "--first",
-            ",".join(sorted(self._failed)),
-        ]
-        return command
+        command += ["--json", str(self._report), "--only", self._request.only]
+        return [*command, "--first", ",".join(sorted(self._failed))]
 
     def _look(self) -> None:
         """Read what is known by now, and tell it."""

@@ -147,7 +147,7 @@ class Changes:
 
     def waits(self) -> None:
         """Nothing happens until something is saved."""
-        self.says(f"Waiting for {self._shown} to be saved; Ctrl-C ends this.")
+        self.says("Waiting for the next save; Ctrl-C ends this.")
 
     def close(self) -> None:
         """Leave the terminal as it was."""

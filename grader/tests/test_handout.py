@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -168,6 +169,20 @@ def test_it_grades_as_the_repository_does(handout: Path) -> None:
     assert "Stage 3 (tcp_server.c): 0/" in done.stdout
     inside = make(handout / "stages/1", "grade", "ONLY=start/listens")
     assert "Stage 1 (tcp_server.c): 0/10" in inside.stdout
+
+
+def test_it_watches_as_well(handout: Path) -> None:
+    with subprocess.Popen(
+        ["/usr/bin/env", "--default-signal=INT", "make", "watch", "ONLY=start"],
+        cwd=handout,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as watching:
+        assert watching.stdout
+        said = next(line for line in watching.stdout if line.startswith("Stage 1 ("))
+        os.killpg(watching.pid, signal.SIGINT)
+    assert said == "Stage 1 (tcp_server.c): 0/38\n"
 
 
 # -- where it is written ----------------------------------------------------------
