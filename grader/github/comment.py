@@ -93,11 +93,13 @@ def _memory_of(news: News) -> Memory:
 
 def _memorized(memory: Memory | None) -> str:
     """MEMORY as the line that nobody sees: ids, numbers and a commit only."""
-    stages = {
-        str(number): {"points": memory.points[number], "passed": ids}
-        for number, ids in (memory.passed if memory else {}).items()
-    }
-    data = {"head": memory.head, "stages": stages} if memory else {}
+    data: dict[str, Any] = {}
+    if memory:
+        data["head"] = memory.head
+        data["stages"] = {
+            str(number): {"points": memory.points[number], "passed": ids}
+            for number, ids in memory.passed.items()
+        }
     return f"{MARK}{json.dumps(data, separators=(',', ':'))} -->\n"
 
 

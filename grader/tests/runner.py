@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from grader.submission import REPOSITORY
+
 _EXPRESSION = re.compile(r"\$\{\{ ([a-z_.]+) \}\}")
 
 # Runs a command, then writes down the processes that it left behind: as orphans
@@ -65,6 +67,18 @@ def commit(folder: Path, message: str = "more") -> str:
     git(folder, "add", "--all", "--force")
     git(folder, "commit", "--quiet", "--allow-empty", "-m", message)
     return git(folder, "rev-parse", "HEAD")
+
+
+def course(folder: Path) -> Path:
+    """FOLDER, made a course's repository: this work tree without the tests."""
+    skip = shutil.ignore_patterns("tests", "__pycache__", ".*_cache", "*.o")
+    for name in ("stages", "solutions", "grader", ".github"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=skip)
+    for name in ("Makefile", "README.md"):
+        shutil.copy(REPOSITORY / name, folder / name)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    commit(folder)
+    return folder
 
 
 def load(workflow: Path) -> dict[str, Any]:

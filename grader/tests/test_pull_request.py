@@ -17,26 +17,16 @@ import pytest
 
 from grader.github.changes import Changes, touched
 from grader.submission import REPOSITORY
+from grader.tests import runner
 from grader.tests.runner import Run, Runner, commit, git
 
 GRADE = ".github/workflows/grade.yml"
-COURSE = ["stages", "solutions", "grader", "Makefile", ".github", "README.md"]
 WRONG = REPOSITORY / "grader/tests/programs/wrong/1/overflow_by_one.c"
 
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The course's repository: this work tree's files without the grader's tests."""
-    folder = tmp_path_factory.mktemp("course")
-    skip = shutil.ignore_patterns("tests", "__pycache__", ".*_cache", "*.o")
-    for name in COURSE:
-        if (REPOSITORY / name).is_dir():
-            shutil.copytree(REPOSITORY / name, folder / name, ignore=skip)
-        else:
-            shutil.copy(REPOSITORY / name, folder / name)
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    commit(folder)
-    return folder
+    return runner.course(tmp_path_factory.mktemp("course"))
 
 
 @pytest.fixture
@@ -52,8 +42,10 @@ def pull(course: Path, tmp_path: Path) -> Callable[[Callable[[Path], object]], R
         base = git(course, "rev-parse", "main")
         event = {"number": 1, "base": {"sha": base}, "head": {"sha": head}}
         artifacts = tmp_path / "artifact"
-        runner = Runner(tmp_path / "runner", course, {"pull_request": event}, artifacts)
-        run = runner.run(course / GRADE, "grade")
+        told = {"pull_request": event}
+        run = Runner(tmp_path / "runner", course, told, artifacts).run(
+            course / GRADE, "grade"
+        )
         assert run.left == ""
         return run
 

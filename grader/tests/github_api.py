@@ -1,0 +1,88 @@
+"""GitHub's API, as far as one comment needs it: on loopback, with what it holds and
+what it was asked."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+REPOSITORY = "school/echo-lab"
+BOT = {"login": "github-actions[bot]", "type": "Bot"}
+
+
+@dataclass
+class GitHub:
+    """A repository's pull requests, the files of each, and its comments."""
+
+    pulls: list[dict[str, Any]] = field(default_factory=list)
+    files: list[dict[str, str]] = field(default_factory=list)
+    comments: list[dict[str, Any]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    fails_with: int = 0
+    url: str = ""
+
+    def answer(self, method: str, address: str, body: Any) -> tuple[int, Any]:
+        """The status and the answer to what was asked."""
+        parts = urlsplit(address)
+        path = parts.path.removeprefix(f"/repos/{REPOSITORY}/")
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        self.asked.append(f"{method} {path}")
+        if self.fails_with:
+            return self.fails_with, {"message": "@everyone"}
+        if (method, path) == ("GET", "pulls"):
+            return 200, [p for p in self.pulls if p["head"]["label"] == query["head"]]
+        if found := re.fullmatch(r"pulls/(\d+)", path):
+            return 200, next(p for p in self.pulls if p["number"] == int(found[1]))
+        if re.fullmatch(r"pulls/\d+/files", path):
+            return 200, _page(self.files, query)
+        if method == "GET" and re.fullmatch(r"issues/\d+/comments", path):
+            return 200, _page(self.comments, query)
+        if method == "POST" and (found := re.fullmatch(r"issues/(\d+)/comments", path)):
+            self.comments.append({"id": len(self.comments) + 1, "user": BOT, **body})
+            return 201, self.comments[-1]
+        if found := re.fullmatch(r"issues/comments/(\d+)", path):
+            self.comments[int(found[1]) - 1] |= body
+            return 200, {}
+        return 404, {}
+
+
+def _page(all_of_them: list[Any], query: dict[str, str]) -> list[Any]:
+    many, page = int(query["per_page"]), int(query["page"])
+    return all_of_them[many * (page - 1) : many * page]
+
+
+@contextmanager
+def served(github: GitHub) -> Iterator[GitHub]:
+    """Serve GITHUB at its url."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def _any(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            body = json.loads(self.rfile.read(length) or "null")
+            status: int = 401
+            answer: Any = {}
+            if self.headers["Authorization"] == "Bearer the-token":
+                status, answer = github.answer(self.command, self.path, body)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        do_GET = do_POST = do_PATCH = _any
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        github.url = f"http://127.0.0.1:{server.server_port}"
+        try:
+            yield github
+        finally:
+            server.shutdown()

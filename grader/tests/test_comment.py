@@ -1,0 +1,386 @@
+"""report.yml, its steps run as they stand there, with artifacts of all kinds and an
+API of ours."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grader.github import artifact, comment
+from grader.github.inert import code, command
+from grader.submission import REPOSITORY
+from grader.tests import github_api, runner
+from grader.tests.conftest import run_grader
+from grader.tests.github_api import GitHub
+from grader.tests.runner import Run, Runner
+
+REPORT = ".github/workflows/report.yml"
+WRONG = REPOSITORY / "grader/tests/programs/wrong/1"
+FIRST, SECOND = "1" * 40, "2" * 40
+
+
+@dataclass
+class Desk:
+    """Where a pull request from kit's branch was graded, and is commented on."""
+
+    github: GitHub
+    course: Path
+    folder: Path
+
+    def push(self, sha: str) -> None:
+        head = {"label": "kit:work", "sha": sha}
+        self.github.pulls = [{"number": 7, "head": head, "base": {"ref": "main"}}]
+
+    def leave(self, content: str | bytes | dict[str, Any]) -> None:
+        """Leave CONTENT as the artifact's result."""
+        self.artifact.mkdir(exist_ok=True)
+        if isinstance(content, dict):
+            content = json.dumps(content)
+        data = content.encode() if isinstance(content, str) else content
+        (self.artifact / "result.json").write_bytes(data)
+
+    @property
+    def artifact(self) -> Path:
+        return self.folder / "artifact"
+
+    def report(self, sha: str, **run: Any) -> Run:
+        """Run the workflow after the run for the commit SHA."""
+        owner = {"login": "kit"}
+        told = {
+            "id": 99, "event": "pull_request", "conclusion": "success",
+            "head_sha": sha, "head_branch": "work",
+            "head_repository": {"full_name": "kit/echo-lab", "owner": owner},
+        }  # fmt: skip
+        event = {
+            "workflow_run": told | run,
+            "repository": {"default_branch": "main"},
+        }
+        variables = {
+            "GITHUB_API_URL": self.github.url,
+            "GITHUB_REPOSITORY": github_api.REPOSITORY,
+        }
+        return Runner(
+            self.folder / "runner", self.course, event, self.artifact, variables
+        ).run(self.course / REPORT, "comment")
+
+    @property
+    def body(self) -> str:
+        """The one comment that there is."""
+        (only,) = self.github.comments
+        assert isinstance(only["body"], str)
+        return only["body"]
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return runner.course(tmp_path_factory.mktemp("course"))
+
+
+@pytest.fixture
+def desk(course: Path, tmp_path: Path) -> Iterator[Desk]:
+    github = GitHub(files=[{"filename": "stages/1/tcp_server.c"}])
+    with github_api.served(github):
+        desk = Desk(github, course, tmp_path)
+        desk.push(FIRST)
+        yield desk
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The result of a stage 1 with one mistake."""
+    place = tmp_path_factory.mktemp("submission") / "1"
+    place.mkdir()
+    (place / "tcp_server.c").write_bytes((WRONG / "overflow_by_one.c").read_bytes())
+    result = run_grader("1", "--submission", place.parent).result
+    assert (result["score"], result["max_score"]) == (96, 100)
+    return result
+
+
+@pytest.fixture
+def result(graded: dict[str, Any]) -> dict[str, Any]:
+    return copy.deepcopy(graded)
+
+
+def verdict(result: dict[str, Any], id: str, status: str, message: str = "") -> None:
+    """Let the check ID of RESULT have ended in STATUS."""
+    (stage,) = result["stages"]
+    check = next(check for check in stage["checks"] if check["id"] == id)
+    points = check["max_points"] if status == "passed" else 0
+    check |= {"status": status, "points": points, "message": message}
+    stage["score"] = result["score"] = sum(c["points"] for c in stage["checks"])
+
+
+def test_the_first_comment_says_what_failed(desk: Desk, result: dict[str, Any]) -> None:
+    desk.leave(result)
+    run = desk.report(FIRST)
+    assert (run.status, run.left) == (0, ""), run.log
+    assert "### ✅ Echo Lab: 96 of 100 points" in desk.body
+    assert "| 1 | 96 of 100 | 1 failed |" in desk.body
+    line = "- **1.10 uses memory rightly (AddressSanitizer, UBSan)** (−4): "
+    assert f"{line}`the sanitizers see wrong use of memory`" in desk.body
+    assert "https://github.com/school/echo-lab/actions/runs/99" in desk.body
+    assert "Since" not in desk.body and "WARNING" not in desk.body
+
+
+def test_the_next_push_renews_it_and_says_what_has_changed(
+    desk: Desk, result: dict[str, Any]
+) -> None:
+    desk.leave(result)
+    assert desk.report(FIRST).status == 0
+    desk.push(SECOND)
+    verdict(result, "memory/sanitizers", "passed")
+    verdict(result, "echo/line", "failed", "it does not")
+    desk.leave(result)
+    assert desk.report(SECOND).status == 0
+    assert "### ✅ Echo Lab: 90 of 100 points" in desk.body
+    assert (
+        "**Since `1111111`:** 6 points fewer; passes now: 1.10 uses memory rightly "
+        "(AddressSanitizer, UBSan); does not pass any more: 1.5 echoes a line."
+    ) in desk.body
+    assert desk.report(SECOND).status == 0  # the same again
+    assert "Since" not in desk.body
+
+
+def test_a_grading_that_failed_forgets_nothing(
+    desk: Desk, result: dict[str, Any]
+) -> None:
+    desk.leave(result)
+    desk.report(FIRST)
+    desk.push(SECOND)
+    (desk.artifact / "result.json").unlink()
+    desk.report(SECOND, conclusion="failure")
+    assert "Echo Lab: not graded" in desk.body
+    assert "could not finish" in desk.body
+    kept = comment.remembered(desk.body)
+    assert kept and (kept.head, kept.points) == (FIRST, {1: 96})
+
+
+BAD = (
+    "@teacher #1 ![x](http://x.example/x.png) <img src=x> [a](b) </details> `` ` -->\n"
+)
+MARKUP = BAD + "\r\n## big\n::error::pwned\n\x1b[31m\u202e" + "`" * 99 + "$x$ :tada:"
+
+
+def harmless(body: str) -> str:
+    """BODY without what is code, and without our hidden line."""
+    shown = re.sub(r"`[^`\n]+`", "", body.partition(" -->\n")[2])
+    assert "`" not in shown
+    return shown
+
+
+def test_a_strangers_words_are_nothing_but_words(
+    desk: Desk, result: dict[str, Any]
+) -> None:
+    verdict(result, "echo/line", "failed", MARKUP)
+    desk.leave(result)
+    desk.github.files.append({"filename": f"a{BAD}"})
+    run = desk.report(FIRST)
+    assert run.status == 0
+    shown = harmless(desk.body)
+    for bad in ("@", "![", "<", "http://", "::", "\x1b", "\u202e", "$", "## big", ":t"):
+        assert bad not in shown, bad
+    assert "\x1b" not in desk.body and "\u202e" not in desk.body
+    assert "teacher" not in run.log
+
+
+def test_whatever_else_it_claims_is_not_looked_at(
+    desk: Desk, result: dict[str, Any]
+) -> None:
+    result |= {
+        "pull_request": 1,
+        "number": 1,
+        "head_sha": SECOND,
+        "path": "/etc/passwd",
+    }
+    result["stages"][0]["checks"][0] |= {"title": "pwned", "details": "x" * (5 << 20)}
+    desk.leave(result)
+    assert desk.report(FIRST).status == 0
+    assert "pwned" not in desk.body and len(desk.body) < 5000
+    assert "POST issues/7/comments" in desk.github.asked
+
+
+def nested(depth: int) -> str:
+    return '{"schema":' + "[" * depth + "]" * depth + "}"
+
+
+def edited(path: str, value: Any) -> Any:
+    """An edit of a result: VALUE at a PATH with dots."""
+
+    def edit(result: dict[str, Any]) -> dict[str, Any]:
+        *names, last = path.split(".")
+        here: Any = result
+        for name in names:
+            here = here[int(name)] if name.isdigit() else here[name]
+        here[last] = value
+        return result
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    "spoil, words",
+    [
+        (lambda result: nested(100_000), "nested too deeply"),
+        (lambda result: b"\xff\xfe", "not JSON"),
+        (lambda result: '{"schema": NaN}', "not JSON"),
+        (lambda result: "9" * 5000, "not JSON"),
+        (lambda result: "[]", "not an object"),
+        (lambda result: " " * (9 << 20), "larger than 8 MiB"),
+        (edited("stages.0.checks.0.details", "x" * (10 << 20)), "larger than 8 MiB"),
+        (edited("schema", "echolab/result/v2"), "schema"),
+        (edited("score", 1000), "add up"),
+        (edited("score", True), "add up"),
+        (edited("stages.0.score", 97), "add up"),
+        (edited("stages.0.stage", 4), "out of bounds"),
+        (edited("stages.0.stage", 0), "a stage that there is not"),
+        (edited("stages.0.status", "<b>"), "unknown status"),
+        (edited("stages.0.checks.0.id", "a/@teacher"), "no proper id"),
+        (edited("stages.0.checks.0.id", "echo/line"), "there twice"),
+        (edited("stages.0.checks.0.points", 1e9), "out of bounds"),
+        (edited("stages.0.checks.0.points", 3), "do not fit"),
+        (edited("stages.0.checks.0.message", ["x"]), "no message"),
+        (edited("stages.0.checks", []), "add up"),
+        (edited("stages.0.checks", [{}] * 201), "too many checks"),
+        (edited("stages", []), "none is"),
+        (edited("stages", {"0": 1}), "no list"),
+    ],
+)  # fmt: skip
+def test_what_is_no_result_is_refused(
+    desk: Desk, result: dict[str, Any], spoil: Any, words: str
+) -> None:
+    desk.leave(spoil(result))
+    with pytest.raises(artifact.Refused, match=words):
+        artifact.read(desk.artifact)
+
+
+def test_that_it_is_refused_is_said(desk: Desk, result: dict[str, Any]) -> None:
+    desk.leave(edited("score", 1000)(result))
+    run = desk.report(FIRST)
+    assert run.status == 0 and "the result is refused" in run.log
+    assert "Echo Lab: not graded" in desk.body
+    assert "a result that cannot be read: its points do not add up" in desk.body
+
+
+def test_a_link_in_the_artifact_is_not_followed(
+    desk: Desk, result: dict[str, Any]
+) -> None:
+    (desk.folder / "elsewhere").write_text(json.dumps(result))
+    desk.artifact.mkdir()
+    (desk.artifact / "result.json").symlink_to(desk.folder / "elsewhere")
+    assert desk.report(FIRST).status == 0
+    assert "not a file that can be read" in desk.body
+
+
+def test_a_fifo_in_the_artifact_holds_nobody_up(desk: Desk) -> None:
+    desk.artifact.mkdir()
+    os.mkfifo(desk.artifact / "result.json")
+    with pytest.raises(artifact.Refused, match="not a regular file"):
+        artifact.read(desk.artifact)
+
+
+def test_who_changes_the_workflow_is_not_believed(
+    desk: Desk, result: dict[str, Any]
+) -> None:
+    desk.github.files += [{"filename": f"stages/1/{n}"} for n in range(150)]
+    renamed = {"filename": "x", "previous_filename": ".github/workflows/grade.yml"}
+    desk.github.files.append(renamed)
+    desk.leave(result)
+    assert desk.report(FIRST).status == 0
+    assert "> [!WARNING]" in desk.body
+    assert "changes `.github/workflows/grade.yml`" in desk.body
+    assert "look before you believe this" in desk.body
+    assert "without effect on the grade: `x`." in desk.body
+
+
+def test_who_hides_among_a_thousand_files_is_not_believed(
+    desk: Desk, result: dict[str, Any]
+) -> None:
+    desk.github.files += [{"filename": f"stages/1/{n}"} for n in range(1500)]
+    desk.leave(result)
+    assert desk.report(FIRST).status == 0
+    assert "> [!WARNING]" in desk.body
+
+
+def test_another_branchs_grader_is_not_believed(
+    desk: Desk, result: dict[str, Any]
+) -> None:
+    desk.github.pulls[0]["base"]["ref"] = "my-own-@grader"
+    desk.leave(result)
+    assert desk.report(FIRST).status == 0
+    assert "is for `my-own-@grader` and not for `main`" in desk.body
+
+
+def test_somebody_elses_comment_with_our_mark_is_left_alone(
+    desk: Desk, result: dict[str, Any]
+) -> None:
+    theirs = {"id": 1, "user": {"login": "kit", "type": "User"}}
+    theirs["body"] = comment.MARK + "{} -->\n full marks"
+    desk.github.comments.append(dict(theirs))
+    desk.leave(result)
+    assert desk.report(FIRST).status == 0
+    assert desk.report(FIRST).status == 0
+    assert desk.github.comments[0] == theirs
+    assert len(desk.github.comments) == 2
+
+
+@pytest.mark.parametrize(
+    "memory",
+    ["", "{", "{}", "[1]", '{"head":1,"stages":{}}', '{"head":"x","stages":{}}',
+     '{"head":"%s","stages":{"1":{"points":1,"passed":["@x"]}}}' % FIRST,
+     '{"head":"%s","stages":{"9":{"points":1,"passed":[]}}}' % FIRST,
+     '{"head":"%s","stages":{"1":{"points":"1","passed":[]}}}' % FIRST],
+)  # fmt: skip
+def test_a_memory_that_makes_no_sense_is_none(memory: str) -> None:
+    assert comment.remembered(f"{comment.MARK}{memory} -->\n") is None
+
+
+@pytest.mark.parametrize(
+    "run, words",
+    [
+        ({"event": "push"}, "for no pull request"),
+        ({"conclusion": "cancelled"}, "not finished"),
+        ({"head_sha": SECOND}, "no open pull request"),
+        ({"head_branch": "other&state=closed"}, "no open pull request"),
+    ],
+)
+def test_there_may_be_nothing_to_say(
+    desk: Desk, result: dict[str, Any], run: dict[str, Any], words: str
+) -> None:
+    desk.leave(result)
+    done = desk.report(FIRST, **run)
+    assert done.status == 0 and words in done.log
+    assert desk.github.comments == []
+
+
+def test_no_stage_no_comment(desk: Desk) -> None:
+    desk.github.files = [{"filename": "NOTES.md"}]
+    assert desk.report(FIRST).status == 0
+    assert desk.github.comments == []
+
+
+@pytest.mark.parametrize("status", [302, 401, 404, 500])
+def test_an_api_that_fails_is_told_in_one_line(
+    desk: Desk, result: dict[str, Any], status: int
+) -> None:
+    desk.leave(result)
+    desk.github.fails_with = status
+    run = desk.report(FIRST)
+    assert run.status == 2
+    assert f"grader: GitHub says {status} to GET pulls\n" in run.log
+    assert "the-token" not in run.log and "everyone" not in run.log
+
+
+def test_strangers_words_as_code_and_in_commands() -> None:
+    assert code("a`b``c\n@d") == "`a'b''c @d`"
+    assert code("") == "` `"
+    assert code("x" * 300, 10) == "`" + "x" * 9 + "…`"
+    said = command("error", "50 %\r\nof::x", file="a:b,c%", line=3)
+    assert said == "::error file=a%3Ab%2Cc%25,line=3::50 %25%0D%0Aof::x"
