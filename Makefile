@@ -87,8 +87,10 @@ gradescope: | $(PYTHON) ## write Gradescope's autograder into FILE=autograder.zi
 	@$(PYTHON) -m grader gradescope $${STAGE:+--stage "$$STAGE"} \
 		"$${FILE:-autograder.zip}"
 
+# Ubuntu has Chromium as a snap only; the tests do with Chrome, where that is.
 setup-test: ## install what testing the grader needs besides
 	@grader/setup.sh test
+	@. /etc/os-release; [ "$$ID" != debian ] || grader/setup.sh browser
 
 setup-lint: ## install what lint and format need
 	@grader/setup.sh lint

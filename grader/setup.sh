@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what Echo Lab needs of Debian's or Ubuntu's packages.
 #
-#     grader/setup.sh [GROUP]     a group of packages.txt: grade (default), test or lint
+#     grader/setup.sh [GROUP]     a group of packages.txt: grade (default), test, browser or lint
 #
 # Exit status: 0, all is there; 2, it cannot be, and one line says why.
 set -eu
@@ -64,7 +64,7 @@ reason() {
 }
 
 wanted=$(listed | awk '{ print $1 }')
-[ -n "$wanted" ] || fail "no group '$group' in packages.txt; there is: grade, test, lint"
+[ -n "$wanted" ] || fail "no group '$group' in packages.txt; there is: grade, test, browser, lint"
 missing=$(printf '%s\n' "$wanted" | not_installed | awk '{ printf " %s", $1 }')
 if [ -z "$missing" ]; then
 	echo "setup: all packages of the group '$group' are there"

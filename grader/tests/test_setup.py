@@ -326,5 +326,5 @@ def test_readme_names_the_packages_that_setup_installs() -> None:
     section = (ROOT / "README.md").read_text().partition("\n## Dependencies\n")[2]
     section = section.partition("\n## ")[0]
     named = re.findall(r"^\|\s*`([a-z0-9.+-]+)`", section, re.M)
-    groups = (packages(group) for group in ("grade", "test", "lint"))
+    groups = (packages(group) for group in ("grade", "test", "browser", "lint"))
     assert sorted(named) == sorted(set().union(*groups))

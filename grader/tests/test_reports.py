@@ -1,0 +1,295 @@
+"""The report as a page and as Markdown, seen as readers see them: in a browser, on a
+phone, in the dark; and what a student's program printed stays text in both."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grader.report import html, markdown
+from grader.report.timeline import timeline
+from grader.result import CheckResult, Milestone, Result, StageResult
+from grader.submission import REPOSITORY
+from grader.tests.conftest import run_grader
+from grader.tests.matrix import PROGRAMS
+
+Submit = Callable[[int, str | bytes | Path], Path]
+
+BROWSERS = ("/usr/bin/chromium", "/usr/bin/google-chrome")
+
+# All of it would do something in a page or in Markdown if it were not text; URL is a
+# server that counts who asks.
+HOSTILE = (
+    '</pre></details><script>document.title="no"</script>'
+    '<img src="URL/img" onerror="document.title=1"><link rel=stylesheet href="URL/css">'
+    '<iframe src="URL/frame"></iframe><svg onload="document.title=2"></svg>'
+    "<style>@import url(URL/import)</style>\n````\n# no\n![](URL/md)\n"
+    "\x1b[31m\n::error::no\n{{ 7 * 7 }}\n"
+)
+
+# What a reader of ours does in a page of ours, with the report in frames beside it.
+READER = """<!doctype html><iframe id=phone width=400 height=800></iframe>
+<iframe id=desk width=1000 height=800></iframe><pre id=seen></pre><script>
+const seen = {};
+function luminance(colour) {
+  const [r, g, b] = colour.match(/[\\d.]+/g).map(Number).map(value => {
+    value /= 255;
+    return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+function background(node) {
+  for (; node; node = node.parentElement) {
+    const colour = getComputedStyle(node).backgroundColor;
+    if (colour !== "rgba(0, 0, 0, 0)") return colour;
+  }
+  return "rgb(255, 255, 255)";
+}
+function contrast(node) {
+  const [a, b] = [getComputedStyle(node).color, background(node)].map(luminance);
+  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+}
+function look(frame) {
+  const page = frame.contentDocument, root = page.documentElement;
+  const all = selector => [...page.querySelectorAll(selector)];
+  seen[frame.id] = {
+    title: page.title,
+    width: root.clientWidth, needs: root.scrollWidth,
+    loads: all("script, img, link, iframe, svg, object, video").length,
+    text: page.body.innerText,
+    levels: all("h1, h2, h3, h4").map(heading => Number(heading.tagName[1])),
+    heads: all("th").length, scopes: all("th[scope]").length,
+    lost: all("a[href^='#']").filter(a => !page.getElementById(a.hash.slice(1))).length,
+    paper: background(page.body),
+    contrast: Math.min(...all("h1, p, pre, td, th, span, summary").map(contrast)),
+    asleep: all("td.asleep").length,
+  };
+  document.getElementById("seen").textContent = JSON.stringify(seen);
+}
+for (const frame of document.querySelectorAll("iframe")) {
+  frame.onload = () => look(frame);
+  frame.src = "report.html";
+}
+</script>"""
+
+
+class Site(http.server.ThreadingHTTPServer):
+    """Serves what is in a folder, on loopback, and remembers what was asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.asked: list[str] = []
+        site = self
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def __init__(self, *arguments: Any) -> None:
+                super().__init__(*arguments, directory=str(folder))
+
+            def log_request(self, *_: Any) -> None:
+                site.asked.append(self.path)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "reader.html").write_text(READER)
+    with Site(folder) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def browse(site: Site, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Shows a page to a browser: what is seen of it, on a phone and on a desk."""
+    browser = next(filter(shutil.which, BROWSERS), "")
+    if not browser:
+        pytest.skip("no browser here")
+
+    def browse(page: str, *options: str) -> dict[str, Any]:
+        (tmp_path / "site" / "report.html").write_text(page)
+        command = [
+            browser, "--headless=new", "--no-sandbox", "--disable-gpu",
+            "--no-first-run", "--disable-background-networking",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--virtual-time-budget=20000", *options, "--dump-dom",
+            f"{site.url}/reader.html",
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+        seen = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.DOTALL)
+        assert seen and seen[1], done.stderr[-2000:]
+        text = seen[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+    return browse
+
+
+def _result(says: str = "") -> dict[str, Any]:
+    """A result in which every field that a student's program reaches says SAYS."""
+    stage = StageResult(3, 20, "graded")
+    stage.build = {"ok": True, "seconds": 0.1, "output": says}
+    stage.milestones = [
+        Milestone("create_server", "passed"),
+        Milestone("create_loop", "failed", says),
+    ]
+    passed = CheckResult("echo/line", "echoes a line", "3.4", 10, "passed", 10)
+    failed = CheckResult("echo/large", "echoes 8 MiB", "3.4", 10, "failed")
+    failed.message, failed.details = says, f"What is wrong: {says}"
+    failed.evidence = _evidence(says)
+    passed.evidence = _evidence("sends")
+    late = CheckResult("echo/pause", "goes on", "3.4", 0, blocked_by="echo/large")
+    stage.checks = [passed, failed, late]
+    return Result(1, "bubblewrap", [stage], 2.5).as_json()
+
+
+def _evidence(says: str) -> dict[str, Any]:
+    return {
+        "says": says,
+        "story": [
+            {"ms": 1.0, "who": "the server", "does": "listens on port 20001"},
+            {"ms": 2.0, "who": "the idle one", "does": "connects"},
+            {"left_out": 3},
+            {"ms": 9.0, "who": f"one {says}", "does": says, "bytes": 20, "data": says},
+        ],
+        "asleep": [{"from_ms": 4.0, "to_ms": 12.0, "in": f"recv() {says}"}],
+        "ended_ms": 60.0,
+    }
+
+
+def test_the_page_reads_well_on_a_phone_and_on_a_desk(
+    browse: Callable[..., dict[str, Any]], submit: Submit, tmp_path: Path
+) -> None:
+    page = tmp_path / "report.html"
+    wrong = PROGRAMS / "wrong" / "3" / "blocking_send.c"
+    only = ("3", "--only", "blocking", "--submission", submit(3, wrong))
+    graded = run_grader(*only, "--html", page)
+    seen = browse(page.read_text())
+    for view in seen.values():
+        assert view["needs"] <= view["width"], "nothing sticks out of the page"
+        assert view["levels"][0] == 1 and view["levels"].count(1) == 1
+        steps = zip(view["levels"], view["levels"][1:])
+        assert all(after <= before + 1 for before, after in steps)
+        assert view["heads"] == view["scopes"] > 0
+        assert (view["lost"], view["loads"]) == (0, 0)
+        assert view["contrast"] >= 4.5  # WCAG 2.2, 1.4.3
+        assert view["asleep"] > 0 and "asleep in send()" in view["text"]
+        assert "0 of 27 points" in view["text"]
+        details = graded.checks(3)["blocking/never_reads"]["details"]
+        assert " ".join(details.split()) in " ".join(view["text"].split())
+
+
+def test_the_page_is_dark_where_that_is_liked(
+    browse: Callable[..., dict[str, Any]],
+) -> None:
+    light = browse(html.render(_result("ok")))
+    dark = browse(html.render(_result("ok")), "--blink-settings=preferredColorScheme=0")
+    assert light["desk"]["paper"] != dark["desk"]["paper"]
+    assert min(light["desk"]["contrast"], dark["desk"]["contrast"]) >= 4.5
+
+
+def test_in_the_page_what_a_program_printed_is_text_and_loads_nothing(
+    browse: Callable[..., dict[str, Any]], site: Site
+) -> None:
+    hostile = HOSTILE.replace("URL", site.url)
+    seen = browse(html.render(_result(hostile)))
+    for view in seen.values():
+        assert view["loads"] == 0
+        assert view["title"] == "Echo Lab: 10 of 20 points"
+        assert "<script>" in view["text"] and "{{ 7 * 7 }}" in view["text"]
+        assert "\x1b" not in view["text"] and "\n::error" not in view["text"]
+    asked = {path.split("?")[0] for path in site.asked}
+    assert asked <= {"/reader.html", "/report.html", "/favicon.ico"}
+
+
+def test_the_page_forbids_itself_everything_but_its_own_style() -> None:
+    page = html.render(_result(HOSTILE))
+    policy = re.search(r'Policy" content="([^"]*)"', page)
+    assert policy and policy[1].startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy[1] and "<script" not in page
+
+
+# -- the timeline -------------------------------------------------------------
+
+
+def test_a_timeline_has_a_lane_for_each_and_says_when_the_program_slept() -> None:
+    check = {"message": "", "evidence": _evidence("sends")}
+    drawn = timeline(3, check)
+    assert drawn and drawn.lanes == ["the server", "the idle one", "one sends"]
+    rows = [(row.ms, row.who, row.asleep, row.left_out) for row in drawn.rows]
+    assert rows == [
+        (1.0, "the server", "", 0),
+        (2.0, "the idle one", "", 0),
+        (None, "", "", 3),
+        (4.0, "", "recv() sends", 0),
+        (9.0, "one sends", "recv() sends", 0),
+    ]
+
+
+def test_of_a_crowd_those_have_lanes_whom_it_is_about() -> None:
+    story = [{"ms": n, "who": f"client {n}", "does": "connects"} for n in range(50)]
+    drawn = timeline(3, {"message": "client 7 got", "evidence": {"story": story}})
+    assert drawn and "client 7" in drawn.lanes and "client 49" in drawn.lanes
+    assert (len(drawn.lanes), drawn.others) == (7, 44)
+    assert sum(row.left_out or 1 for row in drawn.rows) == 50
+
+
+# -- Markdown -----------------------------------------------------------------
+
+
+def test_markdown_cannot_be_left_by_what_a_program_printed() -> None:
+    text = markdown.render(_result(HOSTILE))
+    fence, inside = "", []
+    for line in text.splitlines():
+        opened = re.fullmatch(r"(`{3,})text", line)
+        if not fence and opened:
+            fence = opened[1]
+        elif line == fence:
+            fence = ""
+        elif fence:
+            inside.append(line)
+        else:
+            assert "script" not in line and "![" not in line and line != "# no"
+    assert not fence and any("<script>" in line for line in inside)
+    assert "\x1b" not in text and "\n::error" not in text
+
+
+def test_markdown_never_grows_over_what_github_shows() -> None:
+    result = _result("`" * 10_000_000)
+    check = result["stages"][0]["checks"][1]
+    result["stages"][0]["checks"] += [check] * 60
+    text = markdown.render(result)
+    assert len(text.encode()) < 1 << 20
+    assert text.startswith("# Echo Lab: 10 of 20 points\n")
+    assert text.count("| ❌ failed |") == 61
+    assert "more have no room here" in text
+
+
+# -- the command line ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["html", "markdown"])
+def test_a_report_that_cannot_be_written_is_said_before_anything_is_done(
+    form: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "nowhere" / "report"
+    solutions = REPOSITORY / "solutions"
+    graded = run_grader("1", "--submission", solutions, f"--{form}={file}")
+    assert (graded.status, graded.out) == (2, "")
+    assert graded.err == f"grader: cannot write {file}: No such file or directory\n"
