@@ -7,11 +7,11 @@ unexport PYTHONHOME PYTHONPATH
 export PYTHONNOUSERSITE := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup grade watch clean isolation pull-request comment
+.PHONY: help setup grade watch clean isolation
 .NOTPARALLEL: # in `make -j setup grade`, too, one comes after the other
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install what grading needs
 	@grader/setup.sh grade
@@ -19,7 +19,7 @@ setup: ## install what grading needs
 # Also to choose: JSON=FILE HTML=FILE MARKDOWN=FILE SEED=N ISOLATION=auto|required|off.
 # When points were lost, the grader exits with 1, and make says "Error 1" and exits
 # with 2.
-grade: | $(PYTHON) ## grade stages/; to choose: STAGE=3 ONLY=echo/line SUBMISSION=DIR
+grade: | $(PYTHON) ## grade stages/; to choose: STAGE=3 ONLY=echo SUBMISSION=DIR
 	@$(GRADE)
 
 GRADE = $(PYTHON) -m grader grade $$STAGE \
@@ -39,12 +39,6 @@ watch: | $(PYTHON) ## grade again at each save; to choose: STAGE=3 ONLY=echo
 isolation: | $(PYTHON) ## allow what isolation needs, until the next boot
 	@$(PYTHON) -m grader isolation
 
-pull-request: | $(PYTHON) ## grade a pull request's checkout, HEAD=...
-	@$(PYTHON) -m grader pull-request "$$HEAD" $${OUT:+--out "$$OUT"}
-
-comment: | $(PYTHON) ## comment on the pull request that left ARTIFACT=...
-	@$(PYTHON) -m grader comment "$$ARTIFACT"
-
 $(PYTHON):
 	@echo "no $@ here: run 'make setup' first" >&2; exit 2
 
@@ -56,7 +50,7 @@ clean: ## remove what was built
 # not in a handout
 
 .PHONY: solutions test matrix golden flake bench handout gradescope
-.PHONY: setup-test setup-lint lint linters format
+.PHONY: pull-request comment setup-test setup-lint lint linters format
 
 solutions: export SUBMISSION := solutions
 solutions: | $(PYTHON) ## grade solutions/, which get full marks
@@ -91,6 +85,12 @@ gradescope: | $(PYTHON) ## write Gradescope's autograder into FILE=autograder.zi
 setup-test: ## install what testing the grader needs besides
 	@grader/setup.sh test
 	@. /etc/os-release; [ "$$ID" != debian ] || grader/setup.sh browser
+
+pull-request: | $(PYTHON) ## grade a pull request's checkout, HEAD=...
+	@$(PYTHON) -m grader pull-request "$$HEAD" $${OUT:+--out "$$OUT"}
+
+comment: | $(PYTHON) ## comment on the pull request that left ARTIFACT=...
+	@$(PYTHON) -m grader comment "$$ARTIFACT"
 
 setup-lint: ## install what lint and format need
 	@grader/setup.sh lint
