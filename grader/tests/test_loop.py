@@ -95,7 +95,7 @@ class Watching:
 @pytest.fixture
 def short() -> Iterator[Path]:
     """A folder with a short name, into which everybody may look."""
-    folder = Path(tempfile.mkdtemp(prefix="loop-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="loop-"))
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
