@@ -99,7 +99,8 @@ def _run_grader(place: Path, stages: list[int], out: Path) -> int:
         try:
             return grader.wait()
         except KeyboardInterrupt:
-            grader.terminate()  # it puts away what it has, and ends
+            grader.terminate()
+            grader.wait()  # it puts away what it has, and ends
             raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -52,6 +53,16 @@ def run_grader(*arguments: str | Path, cwd: Path = REPOSITORY) -> Graded:
         )
         result = json.loads(report.read_text()) if report.exists() else {}
     return Graded(done.returncode, done.stdout, done.stderr, result)
+
+
+def session_members(session: int) -> list[str]:
+    """The processes that are left of a session (proc_pid_stat(5), field 6)."""
+    members = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if stat.read_text().rpartition(")")[2].split()[3] == str(session):
+                members.append(stat.parent.name)
+    return members
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

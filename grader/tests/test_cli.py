@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from grader.submission import REPOSITORY
-from grader.tests.conftest import run_grader
+from grader.tests.conftest import run_grader, session_members
 
 SOLUTIONS = REPOSITORY / "solutions"
 Submit = Callable[[int, str | bytes | Path], Path]
@@ -108,17 +107,7 @@ def test_ctrl_c_keeps_what_was_known_and_leaves_nothing_running(
     assert grader.returncode == 2
     assert err == "grader: interrupted; not all was graded\n"
     assert '"score": ' in report.read_text()
-    assert _session_members(grader.pid) == []
-
-
-def _session_members(session: int) -> list[str]:
-    """The processes that are left of a session (proc_pid_stat(5), field 6)."""
-    members = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            if stat.read_text().rpartition(")")[2].split()[3] == str(session):
-                members.append(stat.parent.name)
-    return members
+    assert session_members(grader.pid) == []
 
 
 def test_a_stage_that_is_not_there_is_missing(tmp_path: Path) -> None:

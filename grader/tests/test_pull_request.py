@@ -9,15 +9,18 @@ import json
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from grader import isolation
 from grader.github.changes import Changes, touched
 from grader.submission import REPOSITORY
 from grader.tests import runner
+from grader.tests.conftest import session_members
 from grader.tests.runner import Run, Runner, commit, git
 
 GRADE = ".github/workflows/grade.yml"
@@ -88,6 +91,7 @@ def test_the_stage_that_is_touched_is_graded_and_passes(pull: Pull) -> None:
     assert [stage["stage"] for stage in result["stages"]] == [1]
     assert (result["score"], result["max_score"]) == (100, 100)
     assert result["isolation"] == "bubblewrap"
+    assert "isolation: bubblewrap works" in run.log
     assert run.status == 0
     assert commands(run) == []
     assert "Passed: 100 of 100 points" in run.log
@@ -207,6 +211,77 @@ def test_stages_itself_can_be_a_link(pull: Pull) -> None:
     run = pull(attack)
     assert result_of(run)["score"] == 0
     assert "stages is a link" in run.summary
+
+
+def test_where_nobody_can_tell_what_is_touched_all_is_graded(pull: Pull) -> None:
+    def part(fork: Path) -> None:
+        git(fork, "checkout", "--quiet", "--orphan", "no-common-ancestor")
+        for stage in (fork / "stages").iterdir():
+            for source in stage.glob("*.c"):
+                source.write_text("none")
+
+    run = pull(part)
+    assert [stage["stage"] for stage in result_of(run)["stages"]] == [1, 2, 3]
+    assert "could not be told" in run.log and "could not be told" in run.summary
+
+
+def test_who_interrupts_it_leaves_nothing_running(course: Path, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "--quiet", f"file://{course}", "head")
+    solve(3)(tmp_path / "head")
+    commit(tmp_path / "head")
+    command = ["/usr/bin/python3", "-m", "grader", "pull-request"]
+    with subprocess.Popen(
+        [*command, str(tmp_path / "head"), "--out", str(tmp_path / "out")],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as grader:
+        assert grader.stdout
+        for line in grader.stdout:
+            if "refuses what is not a port" in line:
+                break
+        grader.terminate()
+        _, err = grader.communicate(timeout=60)
+    assert grader.returncode == 2
+    assert "grader: interrupted; not all was graded" in err
+    assert session_members(grader.pid) == []
+
+
+@pytest.mark.parametrize(
+    "happened, words",
+    [
+        ("{", "is not JSON"),
+        ("[]", "is not an object"),
+        ("{}", "the event has no pull_request.head.sha"),
+        ('{"pull_request": {"head": {"sha": "--output=x"}}}', "is no commit"),
+    ],
+)
+def test_an_event_that_makes_no_sense_is_told(
+    course: Path, tmp_path: Path, happened: str, words: str
+) -> None:
+    (tmp_path / "event").write_text(happened)
+    done = subprocess.run(
+        ["/usr/bin/python3", "-m", "grader", "pull-request", str(course)],
+        cwd=REPOSITORY,
+        env={"PATH": "/usr/bin:/bin", "GITHUB_EVENT_PATH": str(tmp_path / "event")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert words in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_user_namespaces_are_allowed_where_they_are_forbidden(tmp_path: Path) -> None:
+    (tmp_path / "kernel").mkdir()
+    setting = tmp_path / "kernel/apparmor_restrict_unprivileged_userns"
+    setting.write_text("1\n")
+    assert isolation.forbidden(tmp_path)
+    (said,) = isolation.allow(tmp_path)
+    assert said.startswith("isolation: set kernel.apparmor_restrict_unprivileged_")
+    assert not isolation.forbidden(tmp_path)
+    assert isolation.allow(tmp_path) == []
 
 
 @pytest.mark.parametrize(
