@@ -1,0 +1,52 @@
+"""The page for instructors: what it tells to type is typed, in a clone of this."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from grader.submission import REPOSITORY
+
+PAGE = REPOSITORY / ".github" / "TEACHING.md"
+
+
+def _commands() -> list[str]:
+    """What stands in the page as code; a line that ends with a backslash goes on."""
+    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("    ")]
+    code = textwrap.dedent("\n".join(line.lstrip() for line in lines))
+    return [line.strip() for line in re.sub(r"\\\n", " ", code).splitlines()]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("course") / "echo-lab"
+    command = ["git", "clone", "--quiet", "--depth=1", f"file://{REPOSITORY}", folder]
+    subprocess.run(command, check=True)
+    return folder
+
+
+@pytest.mark.parametrize("command", _commands())
+def test_a_command_of_the_page_works(clone: Path, command: str) -> None:
+    # As from a terminal: the page's tests are not part of these.
+    own = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    done = subprocess.run(
+        command,
+        shell=True,
+        cwd=clone,
+        env=own,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def test_each_link_of_the_page_leads_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", PAGE.read_text())
+    missing = [link for link in links if not (PAGE.parent / link).exists()]
+    assert links and not missing
