@@ -25,7 +25,8 @@ def _commands() -> list[str]:
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("course") / "echo-lab"
-    command = ["git", "clone", "--quiet", "--depth=1", f"file://{REPOSITORY}", folder]
+    source = f"file://{REPOSITORY}"
+    command = ["git", "clone", "--quiet", "--depth=1", source, str(folder)]
     subprocess.run(command, check=True)
     return folder
 
