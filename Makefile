@@ -7,7 +7,7 @@ unexport PYTHONHOME PYTHONPATH
 export PYTHONNOUSERSITE := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup grade watch clean isolation
+.PHONY: help setup grade watch clean isolation pull-request comment
 .NOTPARALLEL: # in `make -j setup grade`, too, one comes after the other
 
 help: ## list what can be made
@@ -36,6 +36,12 @@ watch: | $(PYTHON) ## grade again at each save; to choose: STAGE=3 ONLY=echo
 		$${SUBMISSION:+--submission "$$SUBMISSION"} \
 		$${ONLY:+--only "$$ONLY"}
 
+pull-request: | $(PYTHON) ## grade a pull request's checkout, HEAD=...
+	@$(PYTHON) -m grader pull-request "$$HEAD" $${OUT:+--out "$$OUT"}
+
+comment: | $(PYTHON) ## comment on the pull request that left ARTIFACT=...
+	@$(PYTHON) -m grader comment "$$ARTIFACT"
+
 isolation: | $(PYTHON) ## allow what isolation needs, until the next boot
 	@$(PYTHON) -m grader isolation
 
@@ -50,7 +56,7 @@ clean: ## remove what was built
 # not in a handout
 
 .PHONY: solutions test matrix golden flake bench handout gradescope
-.PHONY: pull-request comment setup-test setup-lint lint linters format
+.PHONY: setup-test setup-lint lint linters format
 
 solutions: export SUBMISSION := solutions
 solutions: | $(PYTHON) ## grade solutions/, which get full marks
@@ -85,12 +91,6 @@ gradescope: | $(PYTHON) ## write Gradescope's autograder into FILE=autograder.zi
 setup-test: ## install what testing the grader needs besides
 	@grader/setup.sh test
 	@. /etc/os-release; [ "$$ID" != debian ] || grader/setup.sh browser
-
-pull-request: | $(PYTHON) ## grade a pull request's checkout, HEAD=...
-	@$(PYTHON) -m grader pull-request "$$HEAD" $${OUT:+--out "$$OUT"}
-
-comment: | $(PYTHON) ## comment on the pull request that left ARTIFACT=...
-	@$(PYTHON) -m grader comment "$$ARTIFACT"
 
 setup-lint: ## install what lint and format need
 	@grader/setup.sh lint

@@ -23,6 +23,7 @@ from grader.submission import REPOSITORY
 _HANDED_OUT = (
     "stages", "grader", "Makefile", "README.md", "LICENSE",
     ".clang-format", ".clang-tidy", ".editorconfig", ".gitignore",
+    ".github/workflows/grade.yml", ".github/workflows/report.yml",
 )  # fmt: skip
 _KEPT = ("grader/tests", "grader/SECURITY.md")
 _SOLUTIONS = "solutions"

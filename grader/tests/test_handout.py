@@ -149,6 +149,14 @@ def test_it_names_nothing_that_is_not_there(handout: Path) -> None:
             assert target in targets(handout) | targets(page.parent), target
 
 
+def test_its_workflows_call_what_it_can_make(handout: Path) -> None:
+    workflows = handout / ".github" / "workflows"
+    assert {path.name for path in files(workflows)} == {"grade.yml", "report.yml"}
+    for workflow in files(workflows):
+        called = re.findall(r"run: make -C base ([a-z-]+)", workflow.read_text())
+        assert called and set(called) <= targets(handout)
+
+
 # -- that it works --------------------------------------------------------------
 
 
