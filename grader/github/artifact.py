@@ -1,7 +1,7 @@
 """The result that a pull request's own run left: read as what it is, a stranger's.
 
 Whoever may edit a workflow can put anything there. So it is small, it is exactly
-what the schema says, its sums are right, or it is refused; and of its words only one
+what the schema says, its sums are right, or it is refused; and of its words only a
 line for each check is taken. Titles and numbers come from our own rubric.
 """
 
@@ -29,14 +29,15 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Check:
-    """The verdict on one check. message is a stranger's; status is passed, failed,
-    skipped or error."""
+    """The verdict on one check. status is passed, failed, skipped or error; message,
+    and what the kernel says of it, are a stranger's words."""
 
     id: str
     status: str
     points: int
     max_points: int
     message: str
+    says: str
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,10 @@ def _check(data: Any) -> Check:
     earned = most if data["status"] == "passed" else 0
     _demand(points == earned, "a check's points do not fit its status")
     _demand(isinstance(data.get("message"), str), "a check has no message")
-    return Check(data["id"], data["status"], points, most, data["message"])
+    _demand(isinstance(data.get("evidence"), dict), "a check has no evidence")
+    says = data["evidence"].get("says", "")
+    _demand(isinstance(says, str), "a check's evidence says nothing")
+    return Check(data["id"], data["status"], points, most, data["message"], says)
 
 
 def _sums_up(data: dict[str, Any], score: int, max_score: int) -> None:

@@ -155,10 +155,10 @@ def _few(named: list[str]) -> str:
 
 
 def _failed(stages: list[Stage]) -> str:
-    """A line for each failed check. Only its message is a stranger's."""
+    """A line for each failed check. Its message and evidence are a stranger's."""
     lines = [
         f"- **{_name(stage.number, check)}** (−{check.max_points}): "
-        f"{code(check.message)}"
+        f"{code(check.message)}{f', {code(check.says)}' if check.says else ''}"
         for stage in stages
         for check in stage.checks
         if check.status == "failed"

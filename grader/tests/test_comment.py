@@ -115,6 +115,7 @@ def verdict(result: dict[str, Any], id: str, status: str, message: str = "") -> 
     check = next(check for check in stage["checks"] if check["id"] == id)
     points = check["max_points"] if status == "passed" else 0
     check |= {"status": status, "points": points, "message": message}
+    check["evidence"] = {"says": message}
     stage["score"] = result["score"] = sum(c["points"] for c in stage["checks"])
 
 
@@ -125,7 +126,7 @@ def test_the_first_comment_says_what_failed(desk: Desk, result: dict[str, Any]) 
     assert "### ✅ Echo Lab: 96 of 100 points" in desk.body
     assert "| 1 | 96 of 100 | 1 failed |" in desk.body
     line = "- **1.10 uses memory rightly (AddressSanitizer, UBSan)** (−4): "
-    assert f"{line}`the sanitizers see wrong use of memory`" in desk.body
+    assert f"{line}`the sanitizers see wrong use of memory`, `in echo_cl" in desk.body
     assert "https://github.com/school/echo-lab/actions/runs/99" in desk.body
     assert "Since" not in desk.body and "WARNING" not in desk.body
 
@@ -247,6 +248,8 @@ def edited(path: str, value: Any) -> Any:
         (edited("stages.0.checks.0.points", 1e9), "out of bounds"),
         (edited("stages.0.checks.0.points", 3), "do not fit"),
         (edited("stages.0.checks.0.message", ["x"]), "no message"),
+        (edited("stages.0.checks.0.evidence", []), "no evidence"),
+        (edited("stages.0.checks.0.evidence.says", 1), "says nothing"),
         (edited("stages.0.checks", []), "add up"),
         (edited("stages.0.checks", [{}] * 201), "too many checks"),
         (edited("stages", []), "none is"),
