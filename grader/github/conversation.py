@@ -71,7 +71,7 @@ def _tell(
     warnings = _warnings(touched, event.text(pull, "base", "ref"), branch)
     stages, notes = _result(folder, touched)
     log = f"{_server()}/{github.repository}/actions/runs/{_number(run)}"
-    news = News(sha, log, stages, warnings, notes + _outside(touched))
+    news = News(sha, log, stages, warnings, notes + _outside(touched, warnings))
     ours = _our_comment(github, number)
     if ours is None and not touched.stages:
         print(f"comment: #{number} touches no stage")
@@ -113,11 +113,12 @@ def _warnings(touched: changes.Changes, base: str, branch: str) -> list[str]:
     return [f"{reason}, {doubt}: **look before you believe this.**" for reason in why]
 
 
-def _outside(touched: changes.Changes) -> list[str]:
+def _outside(touched: changes.Changes, warnings: list[str]) -> list[str]:
     paths = [path for path in touched.outside if not _is_ours(path)]
     if not paths:
         return []
-    return [f"Outside `stages/`, and without effect on the grade: {_named(paths)}."]
+    effect = "" if warnings else ", and without effect on the grade"
+    return [f"Outside `stages/`{effect}: {_named(paths)}."]
 
 
 def _is_ours(path: str) -> bool:

@@ -26,6 +26,7 @@ class GitHub:
     comments: list[dict[str, Any]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     fails_with: int = 0
+    pushed_meanwhile: str = ""
     url: str = ""
 
     def answer(self, method: str, address: str, body: Any) -> tuple[int, Any]:
@@ -41,6 +42,8 @@ class GitHub:
         if found := re.fullmatch(r"pulls/(\d+)", path):
             return 200, next(p for p in self.pulls if p["number"] == int(found[1]))
         if re.fullmatch(r"pulls/\d+/files", path):
+            if self.pushed_meanwhile:
+                self.pulls[0]["head"]["sha"] = self.pushed_meanwhile
             return 200, _page(self.files, query)
         if method == "GET" and re.fullmatch(r"issues/\d+/comments", path):
             return 200, _page(self.comments, query)
@@ -71,6 +74,7 @@ def served(github: GitHub) -> Iterator[GitHub]:
             if self.headers["Authorization"] == "Bearer the-token":
                 status, answer = github.answer(self.command, self.path, body)
             self.send_response(status)
+            self.send_header("Location", f"{github.url}/elsewhere")
             self.end_headers()
             self.wfile.write(json.dumps(answer).encode())
 

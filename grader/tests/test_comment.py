@@ -300,7 +300,27 @@ def test_who_changes_the_workflow_is_not_believed(
     assert "> [!WARNING]" in desk.body
     assert "changes `.github/workflows/grade.yml`" in desk.body
     assert "look before you believe this" in desk.body
-    assert "without effect on the grade: `x`." in desk.body
+    assert "Outside `stages/`: `x`." in desk.body
+
+
+def test_what_it_touches_besides_has_no_effect(
+    desk: Desk, result: dict[str, Any]
+) -> None:
+    desk.github.files.append({"filename": "grader/grade.py"})
+    desk.leave(result)
+    assert desk.report(FIRST).status == 0
+    assert "and without effect on the grade: `grader/grade.py`." in desk.body
+    assert "WARNING" not in desk.body
+
+
+def test_who_pushes_while_we_look_is_not_commented_on(
+    desk: Desk, result: dict[str, Any]
+) -> None:
+    desk.github.pushed_meanwhile = SECOND
+    desk.leave(result)
+    run = desk.report(FIRST)
+    assert run.status == 0 and "has gone on since" in run.log
+    assert desk.github.comments == []
 
 
 def test_who_hides_among_a_thousand_files_is_not_believed(
@@ -379,6 +399,7 @@ def test_an_api_that_fails_is_told_in_one_line(
     assert run.status == 2
     assert f"grader: GitHub says {status} to GET pulls\n" in run.log
     assert "the-token" not in run.log and "everyone" not in run.log
+    assert len(desk.github.asked) == 1, "it follows nobody elsewhere"
 
 
 def test_strangers_words_as_code_and_in_commands() -> None:
