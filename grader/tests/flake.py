@@ -48,7 +48,9 @@ def _run(rounds: int, at_once: int, lost: collections.Counter[str]) -> int:
     """Grade all right programs ROUNDS times, AT_ONCE of them: how many gradings."""
     chosen = (SOLUTIONS + programs("right")) * rounds
     with ThreadPoolExecutor(at_once) as pool:
-        for program, graded in pool.map(_grade, chosen):
+        for done, (program, graded) in enumerate(pool.map(_grade, chosen)):
+            if done and done % 50 == 0:
+                print(f"… {done} gradings: {lost.total()} checks failed", flush=True)
             if not graded.result or graded.result["max_score"] == 0:
                 lost[f"{program} was not graded: {graded.err}"] += 1
                 continue
