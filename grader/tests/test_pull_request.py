@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from grader import isolation
+from grader.failure import CannotGrade
+from grader.github import changes
 from grader.github.changes import Changes, touched
 from grader.submission import REPOSITORY
 from grader.tests import runner
@@ -223,6 +225,41 @@ def test_where_nobody_can_tell_what_is_touched_all_is_graded(pull: Pull) -> None
     run = pull(part)
     assert [stage["stage"] for stage in result_of(run)["stages"]] == [1, 2, 3]
     assert "could not be told" in run.log and "could not be told" in run.summary
+
+
+def test_what_is_moved_out_of_a_stage_touches_it(course: Path, tmp_path: Path) -> None:
+    head = tmp_path / "head"
+    git(tmp_path, "clone", "--quiet", f"file://{course}", "head")
+    (head / "stages/3/README.md").rename(head / "LESSON.md")
+    found = changes.between(head, "origin/main", commit(head))
+    assert found == Changes([3], ["LESSON.md"], known=True)
+
+
+def test_a_repository_cannot_have_git_run_what_it_likes(
+    course: Path, tmp_path: Path
+) -> None:
+    head, spoils = tmp_path / "head", tmp_path / "spoils"
+    git(tmp_path, "clone", "--quiet", "--no-local", str(course), "head")
+    (pack,) = head.glob(".git/objects/pack/*.pack")
+    pack.rename(tmp_path / "pack")
+    subprocess.run(
+        ["git", "unpack-objects", "-q"], cwd=head, stdin=(tmp_path / "pack").open("rb"),
+        check=True,
+    )  # fmt: skip
+    # An object that is not there is asked for, from a place with a program in it.
+    blob = git(head, "rev-parse", "HEAD:stages/1/tcp_server.c")
+    (head / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    for name, value in {
+        "core.repositoryFormatVersion": "1",
+        "extensions.partialClone": "origin",
+        "remote.origin.promisor": "true",
+        "remote.origin.url": f"ext::touch {spoils}",
+        "protocol.ext.allow": "always",
+    }.items():
+        git(head, "config", name, value)
+    with pytest.raises(CannotGrade):
+        changes.unpack(head, "HEAD", [1], tmp_path)
+    assert not spoils.exists()
 
 
 def test_who_interrupts_it_leaves_nothing_running(course: Path, tmp_path: Path) -> None:
