@@ -37,10 +37,10 @@ watch: | $(PYTHON) ## grade again at each save; to choose: STAGE=3 ONLY=echo
 		$${ONLY:+--only "$$ONLY"}
 
 pull-request: | $(PYTHON) ## grade a pull request's checkout, HEAD=...
-	@$(PYTHON) -m grader pull-request "$$HEAD" $${OUT:+--out "$$OUT"}
+	@$(PYTHON) -m grader pull-request $${HEAD:+"$$HEAD"} $${OUT:+--out "$$OUT"}
 
 comment: | $(PYTHON) ## comment on the pull request that left ARTIFACT=...
-	@$(PYTHON) -m grader comment "$$ARTIFACT"
+	@$(PYTHON) -m grader comment $${ARTIFACT:+"$$ARTIFACT"}
 
 isolation: | $(PYTHON) ## allow what isolation needs, until the next boot
 	@$(PYTHON) -m grader isolation

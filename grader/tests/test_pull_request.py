@@ -310,6 +310,18 @@ def test_an_event_that_makes_no_sense_is_told(
     assert words in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "target, wanted", [("pull-request", "HEAD"), ("comment", "DIR")]
+)
+def test_what_make_was_not_told_is_asked_for(target: str, wanted: str) -> None:
+    done = subprocess.run(
+        ["make", target], cwd=REPOSITORY, env={"PATH": "/usr/bin:/bin"},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert f"are required: {wanted}" in done.stderr
+
+
 def test_user_namespaces_are_allowed_where_they_are_forbidden(tmp_path: Path) -> None:
     (tmp_path / "kernel").mkdir()
     setting = tmp_path / "kernel/apparmor_restrict_unprivileged_userns"
