@@ -54,6 +54,8 @@ def find(folder: Path, stage: int) -> Submission:
     if not folder.is_dir():
         raise CannotGrade(f"no folder {folder}")
     name = STAGES[stage]
+    if (folder / str(stage)).is_symlink():  # to somebody else's, or to the solution
+        raise Missing(f"{shown_path(folder / str(stage))} is a link")
     source_path = folder / str(stage) / f"{name}.c"
     header_path = folder / str(stage) / f"{name}.h"
     if not os.path.lexists(header_path):

@@ -78,7 +78,7 @@ def _memory(head: str, stages: dict[str, Any]) -> Memory:
 def write(news: News, before: Memory | None) -> str:
     """The comment for NEWS, after a comment that remembered BEFORE."""
     memory = _memory_of(news) if news.stages else before
-    parts = [_memorized(memory) + _heading(news.stages)]
+    parts = [_memorized(memory) + _heading(news)]
     parts += [f"> [!WARNING]\n> {warning}" for warning in news.warnings]
     parts += [_table(news.stages), _changes(news, before), _failed(news.stages)]
     parts += news.notes
@@ -103,12 +103,14 @@ def _memorized(memory: Memory | None) -> str:
     return f"{MARK}{json.dumps(data, separators=(',', ':'))} -->\n"
 
 
-def _heading(stages: list[Stage]) -> str:
-    if not stages:
+def _heading(news: News) -> str:
+    if not news.stages:
         return "### Echo Lab: not graded"
-    score, most = sum(s.score for s in stages), sum(s.max_score for s in stages)
+    score = sum(stage.score for stage in news.stages)
+    most = sum(stage.max_score for stage in news.stages)
     enough = 100 * score >= rubric.passes_with() * most
-    return f"### {'✅' if enough else '❌'} Echo Lab: {score} of {most} points"
+    mark = "⚠️" if news.warnings else "✅" if enough else "❌"
+    return f"### {mark} Echo Lab: {score} of {most} points"
 
 
 def _table(stages: list[Stage]) -> str:

@@ -118,7 +118,7 @@ def _outside(touched: changes.Changes, warnings: list[str]) -> list[str]:
     if not paths:
         return []
     effect = "" if warnings else ", and without effect on the grade"
-    return [f"Outside `stages/`{effect}: {_named(paths)}."]
+    return [f"Also touched, outside `stages/`{effect}: {_named(paths)}."]
 
 
 def _is_ours(path: str) -> bool:

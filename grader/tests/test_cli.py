@@ -139,6 +139,13 @@ def test_a_file_that_is_none_is_missing(
     assert graded.status == 1
 
 
+def test_a_stage_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "1").symlink_to(SOLUTIONS / "1")
+    graded = run_grader("1", "--submission", tmp_path)
+    assert graded.stage(1)["status"] == "missing"
+    assert "is a link" in graded.stage(1)["build"]["output"]
+
+
 def test_a_compiler_error_is_shown_where_the_student_knows_it(submit: Submit) -> None:
     folder = submit(3, '#include "tcp_server.h"\nint main(void) { return x; }\n')
     graded = run_grader("3", "--submission", folder)

@@ -300,7 +300,16 @@ def test_who_changes_the_workflow_is_not_believed(
     assert "> [!WARNING]" in desk.body
     assert "changes `.github/workflows/grade.yml`" in desk.body
     assert "look before you believe this" in desk.body
-    assert "Outside `stages/`: `x`." in desk.body
+    assert "outside `stages/`: `x`." in desk.body
+    assert "### ⚠️ Echo Lab: 96 of 100 points" in desk.body
+
+
+def test_too_few_points_are_seen_at_once(desk: Desk, result: dict[str, Any]) -> None:
+    for check in result["stages"][0]["checks"][:10]:
+        verdict(result, check["id"], "failed", "no")
+    desk.leave(result)
+    assert desk.report(FIRST).status == 0
+    assert "### ❌ Echo Lab: 27 of 100 points" in desk.body
 
 
 def test_what_it_touches_besides_has_no_effect(
