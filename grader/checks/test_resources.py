@@ -86,6 +86,7 @@ def test_it_lives_through_running_out_of_descriptors(
             client.close()
     waiting = [client for client in crowd if not client.closed]
     server.expect_echoes(waiting)
+    server.expect_listening()  # it may have closed that, to have one descriptor more
     server.connect("a newcomer").converse(line(rng))
 
 
