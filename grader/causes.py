@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,8 @@ def likely(stage: int, check: Check, failure: Failure) -> Cause | None:
     """The likely cause of FAILURE, which CHECK of STAGE ended with; None if what was
     seen is not enough to say."""
     known = facts(stage, check, failure)
-    return next((cause for cause in table() if cause.explains(known)), None)
+    found = next((cause for cause in table() if cause.explains(known)), None)
+    return replace(found, text=found.text.format_map(known)) if found else None
 
 
 def facts(stage: int, check: Check, failure: Failure) -> dict[str, Any]:

@@ -132,7 +132,13 @@ class Connection:
         self.ended = "reset"
         self._queue.clear()
         what = {111: "is refused: nobody listens", 32: "cannot send: closed"}
-        self.scene.note(self.name, what.get(error.errno or 0, "is reset"))
+        self.scene.note(
+            self.name, what.get(error.errno or 0, "finds its connection reset")
+        )
+
+    def lacks(self) -> dict[str, object]:
+        """What is still due to it, for programs; nothing, if nothing is."""
+        return {}
 
     def send(self, data: bytes) -> None:
         """Send DATA, as much as goes without waiting; the rest is queued."""
@@ -299,10 +305,19 @@ class Client(Connection):
             )
 
     def lacks(self) -> dict[str, object]:
-        """What it is still due, for programs: how many bytes, after how many that
-        came, and the first of them."""
+        """See Connection: how many bytes, after how many that came, and the first."""
+        if not self.due:
+            return {}
         first = bytes(self._due[:1] or self._queue[:1])
         return {"due": self.due, "came": self.received, "first_due": quote(first)}
+
+    def _hung_up(self) -> Finding:
+        """What there is to see of a connection that the server has ended."""
+        says = f"its end came when {in_bytes(self.received)} had come back"
+        if self.due:
+            first = quote(bytes(self._due[:1] or self._queue[:1]))
+            says += f'; the next one due was "{first}"'
+        return Finding("hung_up", says, self.lacks(), "The connection shows")
 
     def check(self) -> Fault | None:
         """What is wrong, if anything is."""
@@ -316,8 +331,10 @@ class Client(Connection):
             message = f"the server {how} the connection of {self.name}"
             if missing:
                 message += f", which still had {in_bytes(missing)} to get"
+            elif not self.half_closed:
+                message += ", which had not left"
             expected = [f"{in_bytes(self.sent)} back"] if self.sent else []
             expected += [] if self.half_closed else ["an open connection"]
             got = f"{in_bytes(self.received)}, then the end"
-            return Fault(message, ", and ".join(expected), got)
+            return Fault(message, ", and ".join(expected), got, self._hung_up())
         return None

@@ -31,7 +31,7 @@ def around(data: bytes, at: int, offset: int) -> str:
     start = max(0, at - 8)
     shown = [quote(bytes([byte])) for byte in data[start : at + 16]]
     if at >= len(data):
-        shown.append("(end)")
+        shown.append("(nothing more)")
     lead = "…" if start or offset > at else ""
     caret = len(lead) + sum(map(len, shown[: at - start]))
     return f"{lead}{''.join(shown)}\n{' ' * caret}^ offset {offset}"

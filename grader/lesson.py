@@ -3,6 +3,7 @@ happened, what did, why, and where to read on. Plain text, 80 columns."""
 
 from __future__ import annotations
 
+import itertools
 import re
 import textwrap
 
@@ -57,17 +58,24 @@ def write(check: Check, stage: int, failure: Failure) -> str:
     cause = causes.likely(stage, check, failure)
     if cause:
         parts.append(_paragraph("Likely cause:", cause.text))
-    errors = failure.errors.strip().splitlines()
+    else:
+        parts.append(_paragraph("To think about:", check.hint))
+    errors = _counted(failure.errors.strip().splitlines())
     if errors:
         said = errors[-_ERROR_LINES:]
         parts.append(_block("Its standard error ends with:", said))
-    parts.append(_paragraph("To think about:", check.hint))
     section, where = loaded.section_of(check), stage
     if cause and cause.section:
         section, where = cause.section, cause.lesson or stage
     parts.append(f"Again:    make grade STAGE={stage} ONLY={check.id}")
     parts.append(f'Read on:  stages/{where}/README.md, "{section}"')
     return "\n".join(part for part in parts if part)
+
+
+def _counted(lines: list[str]) -> list[str]:
+    """LINES, with those that come again and again as one."""
+    counted = [(line, len(list(same))) for line, same in itertools.groupby(lines)]
+    return [line if n == 1 else f"{line} ({n} times)" for line, n in counted]
 
 
 def _paragraph(label: str, text: str) -> str:

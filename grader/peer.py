@@ -19,7 +19,7 @@ from grader.client import Connection
 from grader.difference import around, likeness, parting
 from grader.program import Program
 from grader.scene import Scene, free_port
-from grader.transcript import in_bytes
+from grader.transcript import in_bytes, quote
 
 
 class Keyboard(Connection):
@@ -80,6 +80,7 @@ class Peer(Connection):
         self.connected = True
         self.echoes = echoes
         self.taken = bytearray()
+        self._awaited = b""
 
     def _came_in(self, data: bytes) -> None:
         super()._came_in(data)
@@ -109,12 +110,26 @@ class Peer(Connection):
                 f"{in_bytes(len(more))} more",
             )
 
+    def _received(self, data: bytes) -> str:
+        """What has come of DATA, in words."""
+        at = parting(data, self.taken)
+        if at == len(self.taken):
+            begin = quote(data[at : at + 12])
+            return f'{in_bytes(at)}; the missing ones begin with "{begin}…"'
+        return f"{in_bytes(len(self.taken))}, from offset {at} on other ones"
+
+    def lacks(self) -> dict[str, object]:
+        """See Connection: how many bytes came, and whether they are other ones."""
+        at = parting(self._awaited, self.taken)
+        return {"came": len(self.taken), "displaced": at < len(self.taken)}
+
     def _await(self, data: bytes) -> None:
+        self._awaited = data
         self.scene.wait(
             lambda: len(self.taken) >= len(data) or self.ended != "",
             "the client does not send what it has read",
-            expected=in_bytes(len(data)),
-            received=lambda: in_bytes(len(self.taken)),
+            expected=f"{in_bytes(len(data))}, which are answered when all have come",
+            received=lambda: self._received(data),
             awaited=[self],
         )
 

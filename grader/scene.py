@@ -151,9 +151,9 @@ class Scene:
         finding = watch.look()
         if finding and watch.slept:
             self.transcript.note_sleep(*watch.slept)
-        lacking = [c for c in awaited if isinstance(c, Client) and c.due]
+        lacking = [lack for one in awaited if (lack := one.lacks())]
         if finding and lacking:
-            finding.evidence.update(lacking[0].lacks())
+            finding.evidence.update(lacking[0])
         return finding
 
     def gone(self) -> Finding:
@@ -214,7 +214,8 @@ class Scene:
         finding: Finding | None = None,
     ) -> Failure:
         """A failure that carries the story so far."""
-        if finding is None:
+        hung_up = finding is not None and finding.kind == "hung_up"
+        if finding is None or hung_up:
             # A closed connection may be the first that we see of the server's end.
             end, asleep = time.monotonic() + 0.5, 0
             while not self.program.ended() and time.monotonic() < end and asleep < 5:
@@ -224,7 +225,12 @@ class Scene:
                 time.sleep(0.005)
             if self.program.ended():
                 self.program.all_output_read()
+                lacks = finding.evidence if finding else {}
                 finding = self.gone()
+                finding.evidence.update(lacks)
+                if hung_up:  # and that is why
+                    message = message.replace("the server", "it", 1)
+                    message = f"the server {self.program.ending()}: {message}"
         about = f"{message} {finding.says if finding else ''}"
         return Failure(
             message,

@@ -86,7 +86,10 @@ class Server(Scene):
         ports = sorted({s.local_port for s in self.listeners()})
         if not ports:
             return "no listening socket"
-        return f"it listens on port {', '.join(map(str, ports))} instead"
+        where = f"it listens on port {', '.join(map(str, ports))} instead"
+        if socket.htons(self.port) in ports:
+            where += f", which is {self.port} with its two bytes swapped"
+        return where
 
     def ports(self, connection: Connection) -> tuple[int, int]:
         """See Scene."""
@@ -312,11 +315,17 @@ def expect_refusal(scene: Scene, what: str) -> None:
     """Expect a program that was started with WHAT to say no: one `[ERROR]` line on
     standard error, exit status 1. Raises Failure."""
     expected = "one [ERROR] line on standard error, and exit status 1"
+
+    def received() -> str:
+        listens = scene.listeners() if isinstance(scene, Server) else []
+        ports = ", ".join(str(listener.local_port) for listener in listens)
+        return "it goes on" + (f", and listens on port {ports}" if ports else "")
+
     scene.wait(
         scene.program.ended,
         f"{what} is not refused",
         expected=expected,
-        received=lambda: "it goes on as if nothing were wrong",
+        received=received,
     )
     scene.program.all_output_read()
     lines = scene.program.errors.text().splitlines()

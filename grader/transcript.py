@@ -8,9 +8,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-# Steps that are shown: from the story's start, from its end, and the last of each
-# one whom it is about. A screen has room for the first, a picture for the second.
-_LINES, _MOMENTS = (3, 4, 4), (10, 30, 10)
+# Steps that are shown, if there are more than the first number: from the story's start,
+# from its end, and the last of each one whom it is about. A screen has room for so
+# many lines, a picture for so many moments.
+_LINES, _MOMENTS = (16, 3, 4, 4), (60, 10, 30, 10)
 _KEPT_BYTES, _SHOWN_CHARACTERS = 48, 24
 
 
@@ -101,16 +102,18 @@ class Transcript:
             "story": story,
             "asleep": [
                 {"from_ms": _ms(since), "to_ms": _ms(until), "in": call}
-                for since, until, call in self._sleeps[-sum(_MOMENTS) :]
+                for since, until, call in self._sleeps[-_MOMENTS[0] :]
             ],
             "ended_ms": _ms(time.monotonic() - self.began),
         }
 
     def _chosen(
-        self, about: str, first: int, last: int, of_each: int
+        self, about: str, most: int, first: int, last: int, of_each: int
     ) -> list[tuple[int, Moment]]:
         """The moments to be shown, with their numbers."""
         numbered = list(enumerate(self._moments, 1))
+        if len(numbered) <= most:
+            return numbered
         chosen = dict(numbered[:first] + numbered[-last:])
         for who in {moment.who for moment in self._moments}:
             if re.search(rf"\b{re.escape(who)}\b", about):

@@ -270,8 +270,6 @@ class _View:
         if call.name in procfs.EPOLL_CALLS:
             where = f"the program sleeps in {call.shown()}"
         kind = "forgot" if evidence.get("unread") else "lost"
-        if kind == "lost" and not evidence.get("backlog"):
-            waiting = waiting or ", and nothing is on its way"
         return Finding(
             kind, where + waiting + self._interest(inode, evidence), evidence
         )
