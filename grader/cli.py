@@ -24,7 +24,8 @@ from grader.lesson import one_line
 from grader.result import DEFAULT_SEED, Result, write, write_json
 
 
-# Reports for people, rendered by grader/report/NAME.py: of whatever is known.
+# Reports for people, rendered by grader/report/NAME.py: of whatever is known, each
+# time that more is.
 _REPORTS = {
     "html": "the report as a page for a browser",
     "markdown": "the report for GitHub's step summary",
@@ -186,9 +187,9 @@ def _grade(options: argparse.Namespace) -> int:
         result.seconds = time.monotonic() - began
         if options.json:
             write_json(options.json, result)
+        _write(options, result, _REPORTS)
 
     keep()  # a result that cannot be written is said at once
-    _write(options, result, _REPORTS)
     request = grading.Request(
         options.submission,
         stages,
@@ -202,7 +203,6 @@ def _grade(options: argparse.Namespace) -> int:
     finally:
         progress.clear()
         keep()
-        _write(options, result, _REPORTS)
     notes = [f"The programs ran without isolation: {reason}." if reason else ""]
     notes.append(f"{shortage}." if shortage else "")
     progress.ends(result, "\n".join(filter(None, notes)))

@@ -293,3 +293,26 @@ def test_a_report_that_cannot_be_written_is_said_before_anything_is_done(
     graded = run_grader("1", "--submission", solutions, f"--{form}={file}")
     assert (graded.status, graded.out) == (2, "")
     assert graded.err == f"grader: cannot write {file}: No such file or directory\n"
+
+
+def test_the_reports_grow_with_what_is_known(tmp_path: Path) -> None:
+    page, text = tmp_path / "report.html", tmp_path / "summary.md"
+    command = ["/usr/bin/python3", "-m", "grader", "grade", "1"]
+    command += ["--submission", "solutions"]
+    command += ["--html", str(page), "--markdown", str(text)]
+    with subprocess.Popen(
+        command,
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as grader:
+        assert grader.stdout
+        for line in grader.stdout:
+            if "listens on the port it is given" in line:
+                break
+        seen = page.read_text(), text.read_text()
+        grader.terminate()
+        grader.stdout.read()
+    for report in seen:
+        assert re.search("[✓✅] passed", report) and "this is not a grade" in report
