@@ -63,6 +63,7 @@ def facts(stage: int, check: Check, failure: Failure) -> dict[str, Any]:
     return {
         **(finding.evidence if finding else {}),
         "kind": finding.kind if finding else "",
+        "says": finding.says if finding else "",
         "stage": stage,
         "check": check.id,
         "requirement": check.requirement,

@@ -53,7 +53,7 @@ def write(check: Check, stage: int, failure: Failure) -> str:
         parts.append(_block("What was done:", failure.transcript))
     parts.append(_said("Expected:", failure.expected))
     parts.append(_said("Got:", failure.received))
-    if failure.finding:
+    if failure.finding and failure.finding.says != failure.received:
         parts.append(_paragraph(f"{failure.finding.witness}:", failure.finding.says))
     cause = causes.likely(stage, check, failure)
     if cause:

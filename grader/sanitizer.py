@@ -54,7 +54,8 @@ def _in_words(text: str, heading: str) -> str:
     if leak := _LEAK.search(text):
         count, blocks = leak[1], "block is" if leak[2] == "1" else "blocks are"
         lost = f"{leak[2]} {blocks} never freed, {count} bytes in all"
-        return f"what is allocated {_where(text)}, is lost: {lost}"
+        where = _where(text) if _FRAME.search(text) else "for you by the C library"
+        return f"what is allocated {where}, is lost: {lost}"
     if heading.startswith("runtime error: "):
         return f"{_where(text)}: {heading.removeprefix('runtime error: ')}"
     access = _ACCESS.search(text)

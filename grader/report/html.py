@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from grader.lesson import printable
+from grader.report.picture import picture
 from grader.report.timeline import timeline
 from grader.submission import STAGES
 
 _HERE = Path(__file__).parent
 _MARKS = {"passed": "✓", "failed": "✗", "skipped": "–", "error": "!"}
+_TOLD = ("failed", "error")
 
 
 def render(result: dict[str, Any]) -> str:
@@ -49,20 +52,34 @@ def _hash(style: str) -> str:
 def _stage(stage: dict[str, Any]) -> dict[str, Any]:
     """STAGE with what the page shows of it besides."""
     number = stage["stage"]
-    checks = [
-        {**check, "anchor": _anchor(number, check), "timeline": timeline(number, check)}
+    told = {
+        check["id"]: _anchor(number, check["id"])
         for check in stage["checks"]
-    ]
+        if check["status"] in _TOLD
+    }
     climbed = [milestone["status"] for milestone in stage["milestones"]]
     return {
         **stage,
         "file": f"{STAGES.get(number, '')}.c",
-        "checks": checks,
+        "checks": [_check(number, check, told) for check in stage["checks"]],
         "next_step": next(
             (step for step, status in enumerate(climbed) if status != "passed"), None
         ),
     }
 
 
-def _anchor(stage: int, check: dict[str, Any]) -> str:
-    return f"stage-{stage}-{check['id'].replace('/', '-')}"
+def _check(stage: int, check: dict[str, Any], told: dict[str, str]) -> dict[str, Any]:
+    """CHECK with its place on the page, and its picture; TOLD are the places of
+    those whose lesson is there."""
+    drawn = timeline(stage, check)
+    return {
+        **check,
+        "anchor": _anchor(stage, check["id"]),
+        "blocker": told.get(check["blocked_by"], ""),
+        "timeline": drawn,
+        "picture": picture(drawn) if drawn else None,
+    }
+
+
+def _anchor(stage: int, id: str) -> str:
+    return re.sub(r"\W+", "-", f"stage-{stage}-{id}")

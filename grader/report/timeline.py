@@ -1,69 +1,85 @@
-"""A check's story as a picture: a lane for the program and for each client, a row for
-each moment, and when the program was asleep. Rows and lanes only; page.html draws them.
+"""A check's story, sorted for a picture: whose lanes there are, and what happened
+in which order. picture.py says where each thing stands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+from grader.transcript import in_bytes
 
 # More lanes than these are hard to follow: a crowd's others share a row.
 _LANES = 7
 
-# So long a pause, in milliseconds, is drawn as one; and so long as a long one.
-_PAUSE, _LONG_PAUSE = 20.0, 200.0
+_VERDICTS = {"passed": "it holds", "failed": "the verdict: it does not hold"}
 
 
 @dataclass
 class Row:
-    """One moment. who did what is in the lane of who; asleep is the call that the
-    program is asleep in then, begins whether it has just gone to sleep; left_out
-    counts steps that are not shown; pause is "", "pause" or "long"."""
+    """One moment: WHO DOES something, with so many bytes that begin with DATA (as in
+    C, without the quotes). left_out counts steps that are not shown. kind: step,
+    left_out, asleep (the program has gone to sleep) or verdict."""
 
+    kind: str = "step"
     ms: float | None = None
     who: str = ""
     does: str = ""
     bytes: int = 0
     data: str = ""
-    asleep: str = ""
-    begins: bool = False
     left_out: int = 0
-    pause: str = ""
+
+    @property
+    def words(self) -> str:
+        """What happens, without who and without the bytes themselves."""
+        if self.left_out:
+            return f"{self.left_out} {'step' if self.left_out == 1 else 'steps'} left out"
+        return f"{self.does} {in_bytes(self.bytes)}" if self.bytes else self.does
 
 
 @dataclass
 class Timeline:
-    """The program's lane first. others is how many clients have no lane."""
+    """The program's lane comes first. sleeps: when the program was seen asleep, from
+    and to, in ms. others is how many clients have no lane."""
 
     lanes: list[str]
     rows: list[Row] = field(default_factory=list)
+    sleeps: list[tuple[float, float]] = field(default_factory=list)
     others: int = 0
-    ended_ms: float | None = None
 
 
 def timeline(stage: int, check: dict[str, Any]) -> Timeline | None:
     """The timeline of a CHECK of STAGE, as the result has it; None if it has none."""
     evidence = check.get("evidence") or {}
-    story = [entry for entry in _dicts(evidence.get("story")) if entry]
+    story = list(_dicts(evidence.get("story")))
     if not story:
         return None
     program = "the client" if stage == 2 else "the server"
     about = f"{check.get('message', '')} {evidence.get('says', '')}"
     lanes, others = _lanes(program, story, about)
-    drawn = Timeline(lanes, others=others, ended_ms=_number(evidence, "ended_ms"))
-    drawn.rows = _with_pauses(_folded(_rows(story, lanes)))
-    _put_to_sleep(drawn, list(_dicts(evidence.get("asleep"))))
+    drawn = Timeline(lanes, _folded(_rows(story, lanes)), others=others)
+    for sleep in _dicts(evidence.get("asleep")):
+        since, until = _number(sleep, "from_ms"), _number(sleep, "to_ms")
+        if since is not None and until is not None and since <= until:
+            _put_to_sleep(drawn, since, until, str(sleep.get("in", "")))
+    ended = _number(evidence, "ended_ms")
+    verdict = _VERDICTS.get(str(check.get("status")))
+    if verdict and ended is not None:
+        drawn.rows.append(Row("verdict", ended, does=verdict))
     return drawn
 
 
-def _dicts(entries: Any) -> Iterable[dict[str, Any]]:
-    return (entry for entry in entries or [] if isinstance(entry, dict))
+def _dicts(entries: Any) -> Iterator[dict[str, Any]]:
+    return (entry for entry in entries or [] if isinstance(entry, dict) and entry)
 
 
 def _number(data: dict[str, Any], key: str) -> float | None:
     value = data.get(key)
-    return float(value) if isinstance(value, (int, float)) else None
+    if isinstance(value, (int, float)) and math.isfinite(value):
+        return float(value)
+    return None
 
 
 def _lanes(
@@ -80,17 +96,17 @@ def _lanes(
     return [program, *shown], len(clients) - len(shown)
 
 
-def _rows(story: list[dict[str, Any]], lanes: list[str]) -> Iterable[Row]:
+def _rows(story: list[dict[str, Any]], lanes: list[str]) -> Iterator[Row]:
     for entry in story:
         if "left_out" in entry:
-            yield Row(left_out=int(_number(entry, "left_out") or 0))
+            yield Row("left_out", left_out=int(_number(entry, "left_out") or 0))
         elif str(entry.get("who")) not in lanes:
-            yield Row(left_out=1)
+            yield Row("left_out", left_out=1)
         else:
-            count = int(_number(entry, "bytes") or 0)
             who, does = str(entry["who"]), str(entry.get("does", ""))
+            count = int(_number(entry, "bytes") or 0)
             data = str(entry.get("data", ""))
-            yield Row(_number(entry, "ms"), who, does, count, data)
+            yield Row("step", _number(entry, "ms"), who, does, count, data)
 
 
 def _folded(rows: Iterable[Row]) -> list[Row]:
@@ -104,39 +120,13 @@ def _folded(rows: Iterable[Row]) -> list[Row]:
     return folded
 
 
-def _with_pauses(rows: list[Row]) -> list[Row]:
-    before: float | None = None
-    for row in rows:
-        if row.ms is None:
-            before = None
-            continue
-        waited = row.ms - before if before is not None else 0.0
-        row.pause = "pause" if waited >= _PAUSE else ""
-        row.pause = "long" if waited >= _LONG_PAUSE else row.pause
-        before = row.ms
-    return rows
-
-
-def _put_to_sleep(drawn: Timeline, sleeps: list[dict[str, Any]]) -> None:
-    """Say of each row whether the program is asleep then; a sleep that falls between
-    two rows, or after the last, gets a row of its own."""
-    for sleep in sleeps:
-        since, until = _number(sleep, "from_ms"), _number(sleep, "to_ms")
-        if since is None or until is None:
-            continue
-        call = str(sleep.get("in", ""))
-        at = next(
-            (
-                index
-                for index, row in enumerate(drawn.rows)
-                if row.ms is not None and row.ms >= since
-            ),
-            len(drawn.rows),
-        )
-        before = drawn.rows[at - 1] if at else Row()
-        if not (before.begins and before.asleep == call):
-            drawn.rows.insert(at, Row(since, asleep=call, begins=True))
-        for row in drawn.rows[at + 1 :]:
-            if row.ms is not None and row.ms > until:
-                break
-            row.asleep = row.asleep or call
+def _put_to_sleep(drawn: Timeline, since: float, until: float, call: str) -> None:
+    """Have the program sleep in CALL. It is told once, as long as nothing happens
+    between that sleep and another in the same call."""
+    drawn.sleeps.append((since, until))
+    later = (n for n, row in enumerate(drawn.rows) if (row.ms or 0.0) >= since)
+    at = next(later, len(drawn.rows))
+    row = Row("asleep", since, drawn.lanes[0], f"is asleep in {call}")
+    before = drawn.rows[at - 1] if at else Row()
+    if (before.kind, before.does) != (row.kind, row.does):
+        drawn.rows.insert(at, row)

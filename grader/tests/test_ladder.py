@@ -27,7 +27,7 @@ def test_the_milestones_are_those_of_the_lesson_in_its_order(stage: int) -> None
 def test_steps_without_a_milestone_belong_to_the_next_one() -> None:
     leading = steps.for_milestones(3)
     assert leading["loop_attach"] == "step 3"
-    assert leading["loop_run"] == "steps 4 to 5"
+    assert leading["loop_run"] == "steps 4 to 6"
 
 
 def _rungs(out: str) -> list[str]:

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from grader import causes, rubric
-from grader.submission import STAGES
+from grader.submission import REPOSITORY, STAGES
 from grader.tests import golden, matrix
 from grader.tests.conftest import Graded
 from grader.tests.matrix import Program
@@ -75,6 +75,22 @@ def test_its_lesson_is_word_for_word_what_was_reviewed(
     lessons = (golden.lesson(program, once) for once in _told(graded, program))
     others = list(itertools.takewhile(lambda x: not golden.fits(x, reviewed), lessons))
     assert len(others) < 3, f"{others[0]}\nis not\n\n{reviewed}"
+
+
+@pytest.mark.parametrize(
+    "program, words",
+    [
+        (Program("wrong", 3, "one_client_at_a_time"), "which gets (\\d+) points"),
+        (Program("wrong", 3, "blocking_send"), "`make grade` shows (\\d+) points"),
+    ],
+)
+def test_the_third_lesson_promises_the_points_that_there_are(
+    graded: Verdicts, program: Program, words: str
+) -> None:
+    lesson = (REPOSITORY / "stages" / "3" / "README.md").read_text()
+    promised = re.search(words, " ".join(lesson.split()))
+    done = graded[program].result()
+    assert promised and int(promised[1]) == done.stage(3)["score"]
 
 
 SHOWN = [

@@ -55,8 +55,33 @@ function background(node) {
   return "rgb(255, 255, 255)";
 }
 function contrast(node) {
-  const [a, b] = [getComputedStyle(node).color, background(node)].map(luminance);
+  const style = getComputedStyle(node), drawn = node.closest("svg");
+  const [a, b] = [drawn ? style.fill : style.color, background(node)].map(luminance);
   return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+}
+function pictures(page) {
+  return [...page.querySelectorAll("svg")].map(svg => {
+    const named = ["labelledby"].flatMap(name =>
+      svg.getAttribute("aria-" + name).split(" ").map(id => page.getElementById(id)));
+    const boxes = [...svg.querySelectorAll("text")].map(text => text.getBBox());
+    const on = (a, b) => a.x < b.x + b.width && b.x < a.x + a.width &&
+      a.y + 3 < b.y + b.height && b.y + 3 < a.y + a.height;
+    const view = svg.viewBox.baseVal;
+    return {
+      role: svg.getAttribute("role"), says: named.map(node => node.textContent),
+      shown: svg.getBoundingClientRect().height > 0,
+      texts: boxes.length,
+      clashes: boxes.filter((a, i) => boxes.slice(0, i).some(b => on(a, b))).length,
+      outside: boxes.filter(box => box.x < 0 || box.x + box.width > view.width ||
+        box.y + box.height > view.height).length,
+      sleeps: svg.querySelectorAll("rect.sleep").length,
+    };
+  });
+}
+function print(page) {
+  for (const rule of [...page.styleSheets].flatMap(sheet => [...sheet.cssRules]))
+    if (rule instanceof frames[0].CSSMediaRule || rule.media)
+      rule.media.mediaText = rule.media.mediaText === "print" ? "all" : "not all";
 }
 function look(frame) {
   const page = frame.contentDocument, root = page.documentElement;

@@ -65,7 +65,7 @@ int main(int argc, char *argv[])
 	/* Yours to write: put the pieces together, and say what happens. */
 	(void)argc;
 	(void)argv;
-	fprintf(stderr, "connect_to_server() is still to be written: %s\n",
+	fprintf(stderr, "main() is still to be written: %s\n",
 		strerror(ENOSYS));
 	return EXIT_FAILURE;
 }

@@ -1,0 +1,190 @@
+"""A timeline as a picture: a rail for the program and for each client, time from top
+to bottom, and beside them what happens, in words. Places only; page.html draws them.
+
+Each moment has a line to itself, so that no words stand on others. Between two of
+them is more room the longer nothing happened, but not much more: by the logarithm.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+from grader.lesson import one_line
+from grader.report.screen import cut, wrapped
+from grader.report.timeline import Row, Timeline
+
+# In pixels: the room for the time, between two rails, for a line of words.
+_TIME, _LANE, _LINE = 42.0, 22.0, 17.0
+# What a letter may need, of the words and of the bytes (page.css has their sizes).
+_LETTER, _BYTE = 7.5, 7.0
+_COLUMNS = 36
+_LONGEST_GAP = 36.0
+
+# How what somebody does begins, and how that is drawn. In "sends" and "receives"
+# an arrow goes to the program or comes from it.
+_KINDS = {
+    "connects": "connects",
+    "sends": "sends",
+    "types": "sends",
+    "receives": "receives",
+    "half-closes": "half_closes",
+    "ends the input": "closes",
+    "closes": "closes",
+    "breaks off": "breaks",
+    "finds its connection reset": "breaks",
+    "cannot send": "breaks",
+    "is refused": "breaks",
+    "sees the other side close": "sees_the_end",
+}
+_ENDS = ("closes", "breaks")
+
+
+@dataclass
+class Words:
+    """A line of text whose baseline is at Y. kind: name, who, data, left_out,
+    asleep or verdict. WHO stands before the rest."""
+
+    x: float
+    y: float
+    text: str
+    kind: str = ""
+    who: str = ""
+
+
+@dataclass
+class Mark:
+    """What somebody does, on the rail at X; the program's is at program_x."""
+
+    kind: str
+    x: float
+    y: float
+
+
+@dataclass
+class Rail:
+    """From START, where its name stands, it is faint; while there is a connection,
+    from BEGIN to END, it is not."""
+
+    x: float
+    start: float
+    begin: float
+    end: float
+
+
+@dataclass
+class Picture:
+    """All of it, and how large it is. times: y and text; sleeps: y and height;
+    verdict: y of the line, if there is one."""
+
+    width: float = 0.0
+    height: float = 0.0
+    program_x: float = _TIME + _LANE / 2
+    rails: list[Rail] = field(default_factory=list)
+    sleeps: list[tuple[float, float]] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+    words: list[Words] = field(default_factory=list)
+    times: list[tuple[float, str]] = field(default_factory=list)
+    verdict: float | None = None
+
+
+def picture(drawn: Timeline) -> Picture:
+    """Where everything in DRAWN stands."""
+    made = Picture()
+    for lane, name in enumerate(drawn.lanes):
+        x, y = made.program_x + lane * _LANE, _LINE * (lane + 1)
+        made.rails.append(Rail(x, y, y, y))
+        made.words.append(Words(x + 9, y, cut(one_line(name), _COLUMNS), "name"))
+    placed = _placed(drawn.rows, _LINE * (len(drawn.lanes) + 1) + 9)
+    for row, y in placed:
+        _write(made, row, y)
+    made.height = made.words[-1].y + 8
+    _lay_rails(made, drawn.lanes, placed)
+    made.sleeps = [_bar(since, until, placed) for since, until in drawn.sleeps]
+    made.width = max(_right(words) for words in made.words)
+    return made
+
+
+def _lines(row: Row) -> list[str]:
+    return wrapped(f"{row.who} {row.words}".strip(), _COLUMNS) or [""]
+
+
+def _placed(rows: list[Row], y: float) -> list[tuple[Row, float]]:
+    """ROWS, and where the first line of each stands; that of the first row is at Y."""
+    placed: list[tuple[Row, float]] = []
+    before: float | None = None
+    for row in rows:
+        if row.ms is not None and before is not None:
+            quiet = max(0.0, row.ms - before)
+            y += min(_LONGEST_GAP, 12 * math.log10(1 + quiet / 5))
+        before = row.ms if row.ms is not None else before
+        y += 8 if row.kind == "verdict" else 0
+        placed.append((row, y))
+        y += _LINE * (len(_lines(row)) + bool(row.data)) + 5
+    return placed
+
+
+def _write(made: Picture, row: Row, y: float) -> None:
+    """Put the words of ROW, and its time, into MADE."""
+    x = made.rails[-1].x + _LANE / 2 + 2
+    if row.left_out:
+        made.times.append((y, "⋮"))
+    elif row.ms is not None:
+        made.times.append((y, f"{row.ms:.1f}" if row.ms < 10 else f"{row.ms:.0f}"))
+    if row.kind == "verdict":
+        made.verdict = y - 14
+    first, *others = _lines(row)
+    who = one_line(row.who)
+    known = bool(who) and first.startswith(who)
+    text = first[len(who) :].lstrip() if known else first
+    made.words.append(Words(x, y, text, row.kind, who if known else ""))
+    if row.data:
+        others.append(f'"{cut(one_line(row.data), _COLUMNS)}"')
+    for number, line in enumerate(others, 1):
+        kind = "data" if row.data and number == len(others) else row.kind
+        made.words.append(Words(x, y + number * _LINE, line, kind))
+
+
+def _lay_rails(
+    made: Picture, lanes: list[str], placed: list[tuple[Row, float]]
+) -> None:
+    """Put what is on the rails into MADE, and how far each of them goes."""
+    bottom = made.height if made.verdict is None else made.verdict
+    for lane, (name, rail) in enumerate(zip(lanes, made.rails)):
+        rail.end = bottom
+        steps = [(r, y - 4) for r, y in placed if r.who == name and r.kind == "step"]
+        for row, y in steps:
+            kind = next((k for does, k in _KINDS.items() if row.does.startswith(does)), "")
+            made.marks.append(Mark(kind if lane else "", rail.x, y))
+            if kind == "connects" and lane:
+                rail.begin, rail.end = y, bottom
+            elif kind in _ENDS:
+                rail.end = y
+
+
+def _bar(
+    since: float, until: float, placed: list[tuple[Row, float]]
+) -> tuple[float, float]:
+    """Where a sleep from SINCE to UNTIL begins, and how long its bar is. Between two
+    rows time goes evenly."""
+    moments, places = [0.0], [placed[0][1]]
+    for row, y in placed:
+        if row.ms is not None:
+            moments.append(max(row.ms, moments[-1]))
+            places.append(y - (14 if row.kind == "verdict" else 4))
+
+    def place(ms: float) -> float:
+        after = bisect_right(moments, ms)
+        if after == len(moments):
+            return places[-1]
+        past = (ms - moments[after - 1]) / (moments[after] - moments[after - 1])
+        return places[after - 1] + past * (places[after] - places[after - 1])
+
+    top = place(since)
+    return top, max(6.0, place(until) - top)
+
+
+def _right(words: Words) -> float:
+    letters = len(words.who) + 1 + len(words.text)
+    return words.x + letters * (_BYTE if words.kind == "data" else _LETTER)
