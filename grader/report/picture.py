@@ -8,7 +8,7 @@ them is more room the longer nothing happened, but not much more: by the logarit
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
 from grader.lesson import one_line
@@ -155,7 +155,9 @@ def _lay_rails(
         rail.end = bottom
         steps = [(r, y - 4) for r, y in placed if r.who == name and r.kind == "step"]
         for row, y in steps:
-            kind = next((k for does, k in _KINDS.items() if row.does.startswith(does)), "")
+            kind = next(
+                (k for does, k in _KINDS.items() if row.does.startswith(does)), ""
+            )
             made.marks.append(Mark(kind if lane else "", rail.x, y))
             if kind == "connects" and lane:
                 rail.begin, rail.end = y, bottom
@@ -167,22 +169,23 @@ def _bar(
     since: float, until: float, placed: list[tuple[Row, float]]
 ) -> tuple[float, float]:
     """Where a sleep from SINCE to UNTIL begins, and how long its bar is. Between two
-    rows time goes evenly."""
+    rows time goes evenly; of rows at the same moment it begins with the first, and
+    ends with the last."""
     moments, places = [0.0], [placed[0][1]]
     for row, y in placed:
         if row.ms is not None:
             moments.append(max(row.ms, moments[-1]))
             places.append(y - (14 if row.kind == "verdict" else 4))
 
-    def place(ms: float) -> float:
-        after = bisect_right(moments, ms)
-        if after == len(moments):
-            return places[-1]
+    def place(ms: float, after: int) -> float:
+        if after in (0, len(moments)):
+            return places[min(after, len(places) - 1)]
         past = (ms - moments[after - 1]) / (moments[after] - moments[after - 1])
         return places[after - 1] + past * (places[after] - places[after - 1])
 
-    top = place(since)
-    return top, max(6.0, place(until) - top)
+    top = place(since, bisect_left(moments, since))
+    bottom = place(until, bisect_right(moments, until))
+    return top, max(6.0, bottom - top)
 
 
 def _right(words: Words) -> float:

@@ -35,7 +35,9 @@ class Row:
     def words(self) -> str:
         """What happens, without who and without the bytes themselves."""
         if self.left_out:
-            return f"{self.left_out} {'step' if self.left_out == 1 else 'steps'} left out"
+            return (
+                f"{self.left_out} {'step' if self.left_out == 1 else 'steps'} left out"
+            )
         return f"{self.does} {in_bytes(self.bytes)}" if self.bytes else self.does
 
 

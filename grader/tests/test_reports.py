@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from grader.report import html, markdown
+from grader.report.picture import picture
 from grader.report.timeline import timeline
 from grader.result import CheckResult, Milestone, Result, StageResult
 from grader.submission import REPOSITORY
@@ -61,47 +62,55 @@ function contrast(node) {
 }
 function pictures(page) {
   return [...page.querySelectorAll("svg")].map(svg => {
-    const named = ["labelledby"].flatMap(name =>
-      svg.getAttribute("aria-" + name).split(" ").map(id => page.getElementById(id)));
+    const named = svg.getAttribute("aria-labelledby").split(" ");
     const boxes = [...svg.querySelectorAll("text")].map(text => text.getBBox());
-    const on = (a, b) => a.x < b.x + b.width && b.x < a.x + a.width &&
-      a.y + 3 < b.y + b.height && b.y + 3 < a.y + a.height;
-    const view = svg.viewBox.baseVal;
+    const meet = (a, b) => a.x < b.x + b.width && b.x < a.x + a.width &&
+      a.y + 2 < b.y + b.height && b.y + 2 < a.y + a.height;
+    const all = svg.viewBox.baseVal;
     return {
-      role: svg.getAttribute("role"), says: named.map(node => node.textContent),
-      shown: svg.getBoundingClientRect().height > 0,
-      texts: boxes.length,
-      clashes: boxes.filter((a, i) => boxes.slice(0, i).some(b => on(a, b))).length,
-      outside: boxes.filter(box => box.x < 0 || box.x + box.width > view.width ||
-        box.y + box.height > view.height).length,
-      sleeps: svg.querySelectorAll("rect.sleep").length,
+      role: svg.getAttribute("role"),
+      says: named.map(id => page.getElementById(id).textContent),
+      text: [...svg.querySelectorAll("text")].map(text => text.textContent),
+      clashes: boxes.filter((a, i) => boxes.slice(0, i).some(b => meet(a, b))).length,
+      outside: boxes.filter(box => box.x < 0 || box.y < 0 ||
+        box.x + box.width > all.width || box.y + box.height > all.height).length,
+      asleep: svg.querySelectorAll("rect.sleep").length,
     };
   });
 }
-function print(page) {
-  for (const rule of [...page.styleSheets].flatMap(sheet => [...sheet.cssRules]))
-    if (rule instanceof frames[0].CSSMediaRule || rule.media)
-      rule.media.mediaText = rule.media.mediaText === "print" ? "all" : "not all";
-}
-function look(frame) {
-  const page = frame.contentDocument, root = page.documentElement;
+function look(page) {
+  const root = page.documentElement;
   const all = selector => [...page.querySelectorAll(selector)];
-  seen[frame.id] = {
+  return {
     title: page.title,
     width: root.clientWidth, needs: root.scrollWidth,
-    loads: all("script, img, link, iframe, svg, object, video").length,
+    loads: all("script, img, link, iframe, object, video, image, use").length,
     text: page.body.innerText,
     levels: all("h1, h2, h3, h4").map(heading => Number(heading.tagName[1])),
     heads: all("th").length, scopes: all("th[scope]").length,
     lost: all("a[href^='#']").filter(a => !page.getElementById(a.hash.slice(1))).length,
     paper: background(page.body),
-    contrast: Math.min(...all("h1, p, pre, td, th, span, summary").map(contrast)),
-    asleep: all("td.asleep").length,
+    contrast: Math.min(...all("h1, p, pre, li, td, th, span, text").map(contrast)),
+    folded: all("details").filter(details => details.offsetHeight > 0).length,
+    pictures: pictures(page),
   };
-  document.getElementById("seen").textContent = JSON.stringify(seen);
+}
+function onPaper(page) {
+  for (const rule of [...page.styleSheets].flatMap(sheet => [...sheet.cssRules]))
+    if (rule.media?.mediaText === "print") rule.media.mediaText = "all";
 }
 for (const frame of document.querySelectorAll("iframe")) {
-  frame.onload = () => look(frame);
+  frame.onload = () => {
+    const page = frame.contentDocument, folds = [...page.querySelectorAll("details")];
+    folds.forEach(fold => fold.open = true);
+    seen[frame.id] = look(page);
+    if (frame.id === "desk") {
+      folds.forEach(fold => fold.open = false);
+      onPaper(page);
+      seen.paper = look(page);
+    }
+    document.getElementById("seen").textContent = JSON.stringify(seen);
+  };
   frame.src = "report.html";
 }
 </script>"""
@@ -205,8 +214,9 @@ def test_the_page_reads_well_on_a_phone_and_on_a_desk(
     wrong = PROGRAMS / "wrong" / "3" / "blocking_send.c"
     only = ("3", "--only", "blocking", "--submission", submit(3, wrong))
     graded = run_grader(*only, "--html", page)
+    check = graded.checks(3)["blocking/never_reads"]
     seen = browse(page.read_text())
-    for view in seen.values():
+    for view in (seen["phone"], seen["desk"]):
         assert view["needs"] <= view["width"], "nothing sticks out of the page"
         assert view["levels"][0] == 1 and view["levels"].count(1) == 1
         steps = zip(view["levels"], view["levels"][1:])
@@ -214,19 +224,28 @@ def test_the_page_reads_well_on_a_phone_and_on_a_desk(
         assert view["heads"] == view["scopes"] > 0
         assert (view["lost"], view["loads"]) == (0, 0)
         assert view["contrast"] >= 4.5  # WCAG 2.2, 1.4.3
-        assert view["asleep"] > 0 and "asleep in send()" in view["text"]
-        assert "0 of 27 points" in view["text"]
-        details = graded.checks(3)["blocking/never_reads"]["details"]
-        assert " ".join(details.split()) in " ".join(view["text"].split())
+        text = " ".join(view["text"].split())
+        assert "0 of 27 points" in text and check["message"] in text
+        assert " ".join(check["details"].split()) in text
+        drawn = view["pictures"][0]
+        assert (drawn["role"], drawn["clashes"], drawn["outside"]) == ("img", 0, 0)
+        assert check["title"] in drawn["says"][0] and "the deaf one" in drawn["says"][1]
+        assert "the server is asleep in send()" in drawn["text"]
+        assert drawn["asleep"] == len(check["evidence"]["asleep"]) > 0
+        assert "ms: the server is asleep in send()" in text  # and in words
 
 
-def test_the_page_is_dark_where_that_is_liked(
+def test_the_page_is_dark_where_that_is_liked_but_not_on_paper(
     browse: Callable[..., dict[str, Any]],
 ) -> None:
     light = browse(html.render(_result("ok")))
     dark = browse(html.render(_result("ok")), "--blink-settings=preferredColorScheme=0")
     assert light["desk"]["paper"] != dark["desk"]["paper"]
-    assert min(light["desk"]["contrast"], dark["desk"]["contrast"]) >= 4.5
+    assert light["paper"]["paper"] == dark["paper"]["paper"] == "rgb(255, 255, 255)"
+    views = (light["desk"], light["paper"], dark["desk"], dark["paper"])
+    assert min(view["contrast"] for view in views) >= 4.5
+    assert light["desk"]["folded"] > light["paper"]["folded"] == 0
+    assert "What is wrong: ok" in light["paper"]["text"]
 
 
 def test_in_the_page_what_a_program_printed_is_text_and_loads_nothing(
@@ -235,10 +254,11 @@ def test_in_the_page_what_a_program_printed_is_text_and_loads_nothing(
     hostile = HOSTILE.replace("URL", site.url)
     seen = browse(html.render(_result(hostile)))
     for view in seen.values():
-        assert view["loads"] == 0
+        assert view["loads"] == 0 and len(view["pictures"]) == 2
         assert view["title"] == "Echo Lab: 10 of 20 points"
         assert "<script>" in view["text"] and "{{ 7 * 7 }}" in view["text"]
         assert "\x1b" not in view["text"] and "\n::error" not in view["text"]
+        assert view["needs"] <= view["width"]
     asked = {path.split("?")[0] for path in site.asked}
     assert asked <= {"/reader.html", "/report.html", "/favicon.ico"}
 
@@ -254,16 +274,16 @@ def test_the_page_forbids_itself_everything_but_its_own_style() -> None:
 
 
 def test_a_timeline_has_a_lane_for_each_and_says_when_the_program_slept() -> None:
-    check = {"message": "", "evidence": _evidence("sends")}
+    check = {"message": "", "status": "failed", "evidence": _evidence("sends")}
     drawn = timeline(3, check)
     assert drawn and drawn.lanes == ["the server", "the idle one", "one sends"]
-    rows = [(row.ms, row.who, row.asleep, row.left_out) for row in drawn.rows]
-    assert rows == [
-        (1.0, "the server", "", 0),
-        (2.0, "the idle one", "", 0),
-        (None, "", "", 3),
-        (4.0, "", "recv() sends", 0),
-        (9.0, "one sends", "recv() sends", 0),
+    assert [(row.ms, row.who, row.words) for row in drawn.rows] == [
+        (1.0, "the server", "listens on port 20001"),
+        (2.0, "the idle one", "connects"),
+        (None, "", "3 steps left out"),
+        (4.0, "the server", "is asleep in recv() sends"),
+        (9.0, "one sends", "sends 20 bytes"),
+        (60.0, "", "the verdict: it does not hold"),
     ]
 
 
@@ -273,6 +293,64 @@ def test_of_a_crowd_those_have_lanes_whom_it_is_about() -> None:
     assert drawn and "client 7" in drawn.lanes and "client 49" in drawn.lanes
     assert (len(drawn.lanes), drawn.others) == (7, 44)
     assert sum(row.left_out or 1 for row in drawn.rows) == 50
+
+
+def test_in_a_picture_time_goes_down_and_long_pauses_do_not_squeeze_the_rest() -> None:
+    moments = [0.0, 1.0, 2.0, 60_000.0, 60_001.0]
+    story = [{"ms": ms, "who": "client 1", "does": "stops"} for ms in moments]
+    drawn = timeline(3, {"evidence": {"story": story}})
+    assert drawn
+    places = [mark.y for mark in picture(drawn).marks]
+    steps = [after - before for before, after in zip(places, places[1:])]
+    assert steps[0] == steps[1] == steps[3] > 0
+    assert steps[0] < steps[2] < 3 * steps[0]
+
+
+def test_a_bar_goes_from_where_the_program_fell_asleep_to_the_verdict() -> None:
+    evidence = _evidence("sends") | {"asleep": [{"from_ms": 9, "to_ms": 60, "in": ""}]}
+    drawn = timeline(3, {"status": "failed", "evidence": evidence})
+    assert drawn
+    made = picture(drawn)
+    [(top, height)] = made.sleeps
+    [asleep] = [words for words in made.words if words.kind == "asleep"]
+    assert top == pytest.approx(asleep.y, abs=5)
+    assert top + height == made.verdict
+
+
+def test_a_rail_ends_where_its_client_leaves() -> None:
+    does = ["connects", "breaks off (RST)", "receives"]
+    story = [
+        {"ms": n, "who": who, "does": what}
+        for n, (who, what) in enumerate(zip(["a", "a", "b"], does))
+    ]
+    drawn = timeline(3, {"evidence": {"story": story}})
+    assert drawn
+    made = picture(drawn)
+    _, gone, there = made.rails
+    came, left, _ = made.marks
+    assert (came.kind, left.kind) == ("connects", "breaks")
+    assert (gone.begin, gone.end) == (came.y, left.y)
+    assert there.end == made.height > left.y
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        {},
+        {"story": None},
+        {"story": "text"},
+        {"story": [{}, "text", {"does": "connects"}]},
+        {"story": [{"who": "a", "ms": "soon"}], "asleep": [{"from_ms": 1}]},
+        {"story": [{"who": "a", "ms": float("nan")}], "ended_ms": float("inf")},
+        {"story": [{"who": "a", "ms": 9}, {"who": "a", "ms": 1}], "ended_ms": -1},
+        {"story": [{"who": "a"}], "asleep": [{"from_ms": 9, "to_ms": 1e308}]},
+    ],
+)
+def test_evidence_of_any_shape_has_a_page(evidence: dict[str, Any]) -> None:
+    result = _result("ok")
+    result["stages"][0]["checks"][1]["evidence"] = evidence
+    page = html.render(result)
+    assert "What is wrong: ok" in page and "nan" not in page
 
 
 # -- Markdown -----------------------------------------------------------------
