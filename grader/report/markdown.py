@@ -8,20 +8,28 @@ import html
 import re
 from typing import Any
 
-from grader.lesson import one_line, printable
+from grader.github.inert import code, short
+from grader.lesson import printable
 
 # GitHub shows no summary of more than 1 MiB (1024k bytes for each step); what has no
 # room is left out from the end, lesson by lesson.
 MOST_BYTES = 1_000_000
 _LESSON_CHARACTERS = 20_000
+_TITLE_CHARACTERS = 200
 
 _MARKS = {"passed": "✅", "failed": "❌", "skipped": "➖", "error": "⚠️"}
 _MEANS_SOMETHING = re.compile(r"([\\`*_{}\[\]()#+!|<>&~$])")
+
+# What GitHub makes links of after all that: names, numbers, addresses. A word joiner,
+# which nobody sees, keeps the two apart.
+_LINKS = re.compile(r"[@#](?=\\?\w)|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
+_JOINER = "\u2060"
 
 
 def render(result: dict[str, Any]) -> str:
     """RESULT, as its JSON has it, in GitHub's Markdown, of at most MOST_BYTES."""
     parts = [f"# Echo Lab: {result['score']} of {result['max_score']} points\n"]
+    parts.append(_how(result))
     lessons: list[str] = []
     for stage in result["stages"]:
         parts.append(_table(stage))
@@ -37,15 +45,34 @@ def render(result: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def _how(result: dict[str, Any]) -> str:
+    """When and how it was graded."""
+    return (
+        f"{_plain(result['started'])}, {result['seconds']:.0f} s; "
+        f"isolation: {_plain(result['isolation'])}; seed {result['seed']}; "
+        f"grader {_plain(result['grader'])}\n"
+    )
+
+
+def _climbed(milestones: list[dict[str, Any]]) -> str:
+    """How far the milestones are climbed, and which one is next."""
+    ahead = [m["name"] for m in milestones if m["status"] != "passed"]
+    done = f"Milestones: {len(milestones) - len(ahead)} of {len(milestones)}"
+    return f"{done}, and {code(ahead[0])} is next.\n" if ahead else f"{done}.\n"
+
+
 def _table(stage: dict[str, Any]) -> str:
     number, score, most = stage["stage"], stage["score"], stage["max_score"]
     lines = [f"## Stage {number}: {score} of {most}\n"]
+    if stage["milestones"]:
+        lines.append(_climbed(stage["milestones"]))
     if stage["status"] == "grader_error":
         lines.append("**Not all of it was graded: this is not a grade.**\n")
     lines += ["| | | Check | Points |", "|---|---|---|--:|"]
     for check in stage["checks"]:
-        needs = check["blocked_by"]
-        title = _plain(check["title"]) + (f" (needs {_plain(needs)})" if needs else "")
+        title, needs = _plain(check["title"]), check["blocked_by"]
+        if needs:  # a bar ends a cell even in code (GFM 0.29, section 4.10)
+            title += f" (needs {code(needs)})".replace("|", "\\|")
         mark = f"{_MARKS.get(check['status'], '?')} {_plain(check['status'])}"
         points = f"{check['points']}/{check['max_points']}"
         lines.append(
@@ -79,10 +106,12 @@ def _folded(heading: str, text: str, opened: bool = False) -> str:
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     tag = "<details open>" if opened else "<details>"
-    summary = f"<summary>{html.escape(one_line(heading))}</summary>"
+    title = _LINKS.sub(rf"\g<0>{_JOINER}", short(heading, _TITLE_CHARACTERS))
+    summary = f"<summary>{html.escape(title)}</summary>"
     return f"{tag}{summary}\n\n{fence}text\n{text}\n{fence}\n\n</details>\n"
 
 
 def _plain(text: str) -> str:
     """TEXT as one line in which nothing means anything to Markdown or HTML."""
-    return _MEANS_SOMETHING.sub(r"\\\1", one_line(text))
+    line = _MEANS_SOMETHING.sub(r"\\\1", short(text, _TITLE_CHARACTERS))
+    return _LINKS.sub(rf"\g<0>{_JOINER}", line)

@@ -373,6 +373,29 @@ def test_markdown_cannot_be_left_by_what_a_program_printed() -> None:
     assert "\x1b" not in text and "\n::error" not in text
 
 
+def test_in_markdown_no_field_makes_a_link_a_tag_or_a_column() -> None:
+    hostile = "@bob #12 http://a.b www.c.d | <b> **x** [y](z) \n\n# no\n::error::"
+    result = _result(hostile)
+    result["isolation"] = result["grader"] = result["started"] = hostile
+    [stage] = result["stages"]
+    stage["milestones"][1]["name"] = hostile
+    for check in stage["checks"]:
+        check["title"] = check["requirement"] = check["blocked_by"] = hostile
+    text = re.sub(r"(?ms)^(`{3,})text$.*?^\1$", "", markdown.render(result))
+    bare = re.sub(r"`[^`]*`|\\.", "", text)  # without code, and without what is escaped
+    assert not re.search(
+        r"@bob|#12|http://|www\.|<b>|\*\*x|\[y\]|^# no|^::", bare, re.M
+    )
+    rows = [line for line in bare.splitlines() if line.startswith("|")]
+    assert len(rows) == 5 and all(row.count("|") == 5 for row in rows)
+
+
+def test_markdown_says_how_far_the_milestones_are_climbed() -> None:
+    text = markdown.render(_result())
+    assert "Milestones: 1 of 2, and `create_loop` is next." in text
+    assert "isolation: bubblewrap; seed 1;" in text
+
+
 def test_markdown_never_grows_over_what_github_shows() -> None:
     result = _result("`" * 10_000_000)
     check = result["stages"][0]["checks"][1]
