@@ -383,9 +383,10 @@ def test_in_markdown_no_field_makes_a_link_a_tag_or_a_column() -> None:
         check["title"] = check["requirement"] = check["blocked_by"] = hostile
     text = re.sub(r"(?ms)^(`{3,})text$.*?^\1$", "", markdown.render(result))
     bare = re.sub(r"`[^`]*`|\\.", "", text)  # without code, and without what is escaped
-    assert not re.search(
-        r"@bob|#12|http://|www\.|<b>|\*\*x|\[y\]|^# no|^::", bare, re.M
-    )
+    assert not re.search(r"@bob|#12|http://|www\.|<b>|^::", bare, re.M)
+    # In a line that begins with HTML, Markdown means nothing (CommonMark 0.31, 4.6).
+    words = re.sub(r"(?m)^<.*$", "", bare)
+    assert not re.search(r"\*\*x|\[y\]|^# no", words, re.M)
     rows = [line for line in bare.splitlines() if line.startswith("|")]
     assert len(rows) == 5 and all(row.count("|") == 5 for row in rows)
 
