@@ -17,6 +17,9 @@ import pytest
 from grader.submission import REPOSITORY, STAGES
 
 
+_HEAVY = ("test_attacks.py", "test_programs.py")
+
+
 @dataclass(frozen=True)
 class Graded:
     """What one run of the grader left: its exit status, its words, its result."""
@@ -67,7 +70,21 @@ def session_members(session: int) -> list[str]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that the rest can be done beside it."""
-    items.sort(key=lambda item: item.path.name != "test_programs.py")
+    items.sort(key=lambda item: (*_HEAVY, item.path.name).index(item.path.name))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """What keeps both processors busy is done one after the other: an attack on all of
+    the machine is held by who has some of it left."""
+    from xdist.scheduler import LoadFileScheduling  # type: ignore[import]
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "heavy" if file.endswith(_HEAVY) else file
+
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(optionalhook=True)

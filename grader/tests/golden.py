@@ -46,6 +46,7 @@ VARIES = (
 CROWDED = re.compile(
     "echo/large|concurrency/(thousand|burst|any_order|interleaved)|lifecycle/.*"
     "|resources/.*|blocking/(slow_reader|half_close|memory)|one_client/.*"
+    "|memory/.*"
 )
 CHANCE = (
     (r"(?<=^What was done:\n)(?: {2,}.*\n)+", "~\n"),
@@ -53,9 +54,10 @@ CHANCE = (
     (r'"[^"\n]+" was sent by', '"BYTES" was sent by'),
     (r'begin with ".*"', 'begin with "BYTES"'),
     (r"\(descriptor \d+\)", "(descriptor N)"),
+    (r'due was ".*"', 'due was "BYTE"'),
 )
 AMOUNTS = re.compile(
-    r"^(?:What is wrong|Expected|Got|The bytes show): .*", re.MULTILINE
+    r"^(?:What is wrong|Expected|Got|The \w+ shows?): .*", re.MULTILINE
 )
 
 # A paragraph after its label, broken into lines as lesson.py does.
