@@ -17,6 +17,6 @@ int main(void)
 	madvise((void *)memory, size, MADV_NOHUGEPAGE);
 	for (size_t i = 0; i < size; i += 2 * MIB)
 		(void)memory[i];
-	nap(3000);
+	nap(10000); /* on a busy machine the guard is late */
 	breach("2 GiB of page tables");
 }
