@@ -127,9 +127,7 @@ class Scene:
                 continue
             self.check()
             if self.program.ended():
-                self.program.all_output_read()
-                while self.pump(0):
-                    self.check()
+                self.see_what_it_left()
                 if done() or may_end:
                     return None
                 return self.gone()
@@ -190,6 +188,14 @@ class Scene:
                 return True
         return False
 
+    def see_what_it_left(self) -> None:
+        """Take what the program said and sent before it ended: a client that it hung
+        up on tells more than the end itself, and shall be heard whichever of the two
+        is seen first."""
+        self.program.all_output_read()
+        while self.pump(0.02):
+            self.check()
+
     def let_pass(self, seconds: float) -> None:
         """Move everything on for so long, whatever comes."""
         end = time.monotonic() + seconds
@@ -217,7 +223,7 @@ class Scene:
         hung_up = finding is not None and finding.kind == "hung_up"
         if finding is None or hung_up:
             # A closed connection may be the first that we see of the server's end.
-            end, asleep = time.monotonic() + 0.5, 0
+            end, asleep = time.monotonic() + 2.0, 0
             while not self.program.ended() and time.monotonic() < end and asleep < 5:
                 tasks = procfs.tasks(self.program.pid or 0)
                 ending = not tasks or any(task.state != "S" for task in tasks)

@@ -260,7 +260,7 @@ class Server(Scene):
         self.settle()
         self.check()
         if self.program.ended():
-            self.program.all_output_read()
+            self.see_what_it_left()
             raise self.failure(f"the server ended {after}", "", "", self.gone())
 
     def expect_line(self, line: str) -> None:
