@@ -227,6 +227,39 @@ class Server(Scene):
         self.note(client.name, f"{more}: {total}")
         return client.sent
 
+    def fill(self, client: Client, piece: bytes, limit: int) -> None:
+        """Have CLIENT, which does not read, send PIECE again and again until the
+        kernel has no room left for the answers, and the server just begins to owe
+        some: no more than one PIECE (or until LIMIT bytes were sent)."""
+        while client.sent < limit and not client.ended:
+            client.send(piece)
+            if client.queued or self._goes_on_owing(client):
+                break
+        client.forget_queue()
+        self.check()
+        total = f"{in_bytes(client.sent)} in all"
+        self.note(client.name, f"has sent {total}: the answers wait")
+
+    def _goes_on_owing(self, client: Client) -> bool:
+        for _ in range(20):
+            if self.owed(client) <= 0:
+                return False
+            self.pump(0.0005)
+        return not self.settle() or self.owed(client) > 0
+
+    def owed(self, client: Client) -> int:
+        """How many bytes of CLIENT's the server has, unread or in its hands, and has
+        not given back to the kernel. (Less, as long as some that have arrived at
+        CLIENT are not acknowledged: they are in both queues then.)"""
+        ours, theirs = self.ports(client)
+        on_their_way = 0
+        for sock in procfs.sockets():
+            if (sock.local_port, sock.remote_port) == (theirs, ours):
+                on_their_way += sock.tx_queue
+            elif (sock.local_port, sock.remote_port) == (ours, theirs):
+                on_their_way += sock.rx_queue
+        return client.sent - client.received - on_their_way
+
     def sip(self, client: Client, count: int) -> None:
         """Have CLIENT, which does not read, read about COUNT bytes."""
         target = client.received + min(count, client.due - client.queued)

@@ -17,6 +17,9 @@ MIB = 1 << 20
 FLOOD = 64 * MIB
 MEMORY_BOUND = 24 * MIB
 
+# So few bytes at once that any server's buffer has room for more of them.
+PIECE = 1000
+
 
 def deaf_client(server: Server, name: str = "the deaf one") -> Client:
     """A client that does not read, with a small receive buffer."""
@@ -58,13 +61,20 @@ def test_a_slow_reader_gets_every_byte_in_order(
 def test_answers_on_their_way_arrive_after_a_half_close(
     server: Server, rng: random.Random
 ) -> None:
+    deaf = deaf_client(server, "the one that is owed little")
+    server.fill(deaf, readable(rng, PIECE), FLOOD)
+    _take_it_all_after_a_half_close(server, deaf)
     for length in (60_000, 150_000, 500_000, FLOOD):
         deaf = deaf_client(server, f"the one with {length:,} bytes to send")
         server.flood(deaf, readable(rng, min(length, MIB)), length)
-        deaf.half_close()
-        server.settle()
-        deaf.read_again()
-        deaf.expect_end()
+        _take_it_all_after_a_half_close(server, deaf)
+
+
+def _take_it_all_after_a_half_close(server: Server, deaf: Client) -> None:
+    deaf.half_close()
+    server.settle()
+    deaf.read_again()
+    deaf.expect_end()
 
 
 @check("blocking/memory")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from grader.checks import check
 from grader.checks.sanitizers import expect_no_report, leak_signal
-from grader.checks.test_blocking import FLOOD, deaf_client
+from grader.checks.test_blocking import FLOOD, PIECE, deaf_client
 from grader.client import Client
 from grader.payload import EVERY_BYTE, line, readable
 from grader.server import ROOM_IN_BACKLOG, Server
@@ -36,11 +36,18 @@ def test_it_uses_no_processor_time_while_nobody_speaks(
 def test_it_uses_no_processor_time_while_a_client_does_not_read(
     server: Server, rng: random.Random
 ) -> None:
+    def stays_idle(deaf: Client) -> None:
+        server.expect_idle("while a client does not read")
+        deaf.half_close()
+        server.expect_idle("while a client has half-closed and does not read")
+
     deaf = deaf_client(server)
     server.flood(deaf, readable(rng, MIB), FLOOD)
-    server.expect_idle("while a client does not read")
-    deaf.half_close()
-    server.expect_idle("while a client has half-closed and does not read")
+    stays_idle(deaf)
+    # A server that has room left in its buffer may still want to receive.
+    deaf = deaf_client(server, "the one that is owed little")
+    server.fill(deaf, readable(rng, PIECE), FLOOD)
+    stays_idle(deaf)
 
 
 @check("resources/descriptor_limit")
