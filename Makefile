@@ -55,7 +55,7 @@ clean: ## remove what was built
 
 # not in a handout
 
-.PHONY: solutions test matrix golden flake bench handout gradescope
+.PHONY: solutions test matrix golden flake bench class merge handout gradescope
 .PHONY: setup-test setup-lint lint linters format
 
 solutions: export SUBMISSION := solutions
@@ -79,6 +79,14 @@ flake: | $(PYTHON) ## grade every right program RUNS=100 times, and count what f
 
 bench: | $(PYTHON) ## measure what isolation costs
 	@$(PYTHON) -m grader.tests.benchmark
+
+class: | $(PYTHON) ## grade all of SUBMISSIONS=... into OUT=...; to choose: SHARD=1/4
+	@$(PYTHON) -m grader class $${SUBMISSIONS:+"$$SUBMISSIONS"} \
+		$${OUT:+--out "$$OUT"} $${JOBS:+--jobs "$$JOBS"} \
+		$${SHARD:+--shard "$$SHARD"}
+
+merge: | $(PYTHON) ## put graded shards, the folders in SHARDS=..., together in OUT=...
+	@$(PYTHON) -m grader merge $${SHARDS:+"$$SHARDS"/*} $${OUT:+--out "$$OUT"}
 
 handout: | $(PYTHON) ## write what students get, no solutions in it, into DIR=...
 	@$(PYTHON) -m grader handout $${DIR:+"$$DIR"}

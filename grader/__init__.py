@@ -34,6 +34,7 @@ grade.py        puts it together, and result.py is what comes out; cli.py calls 
 report/         views of the result
 github/         pull requests: graded, and commented on
 regrade.py      grades again at each save (saves.py), and tells what changed
+cohort.py       a whole class, each by a grader of its own (child.py), and in shards
 handout.py      what students get of all this; autograder.py, the zip for Gradescope
 """
 

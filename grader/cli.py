@@ -10,6 +10,8 @@ import argparse
 import contextlib
 import importlib
 import io
+import os
+import re
 import signal
 import sys
 import time
@@ -18,9 +20,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
-from grader import autograder, handout, rubric, submission
+from grader import autograder, cohort, handout, rubric, submission
 from grader.failure import CannotGrade
 from grader.lesson import one_line
+from grader.report import roll
 from grader.result import DEFAULT_SEED, Result, write, write_json
 
 
@@ -42,6 +45,9 @@ _EXPORTS = {
 }
 
 
+_MOST_JOBS = 64
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
@@ -53,6 +59,22 @@ def _stage(text: str) -> int:
     if text not in map(str, submission.STAGES):
         raise argparse.ArgumentTypeError(f"there is no stage '{text}'")
     return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST_JOBS:
+        raise argparse.ArgumentTypeError(f"no number from 1 to {_MOST_JOBS}: '{text}'")
+    return int(text)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    """I/N, where I counts from 1."""
+    found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise argparse.ArgumentTypeError(
+            f"no shard I/N, where I is from 1 to N: '{text}'"
+        )
+    return int(found[1]), int(found[2])
 
 
 def _add_what_is_graded(command: argparse.ArgumentParser) -> None:
@@ -110,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     _add_what_is_graded(watch)
     watch.set_defaults(do=_watch)
+    _add_class(commands)
     out = commands.add_parser("handout", help="write what students get")
     out.add_argument("folder", type=Path, metavar="DIR", help="a new or empty folder")
     out.set_defaults(do=_handout)
@@ -121,6 +144,36 @@ def _parser() -> argparse.ArgumentParser:
     zipped.set_defaults(do=_gradescope)
     _add_github(commands)
     return parser
+
+
+def _add_class(commands: Any) -> None:
+    everyone = commands.add_parser("class", help="grade many submissions")
+    everyone.add_argument(
+        "submissions", type=Path, metavar="SUBMISSIONS",
+        help="a folder with one for each submission, laid out like stages/",
+    )  # fmt: skip
+    everyone.add_argument(
+        "--jobs", type=_count, default=len(os.sched_getaffinity(0)), metavar="N",
+        help="so many at once (default: one for each processor)",
+    )  # fmt: skip
+    everyone.add_argument(
+        "--shard", type=_shard, default=(1, 1), metavar="I/N",
+        help="of N parts of the class number I only",
+    )  # fmt: skip
+    everyone.set_defaults(do=_class)
+    merge = commands.add_parser("merge", help="put graded shards of a class together")
+    merge.add_argument(
+        "folders", nargs="+", type=Path, metavar="DIR", help="what grading one left"
+    )
+    merge.set_defaults(do=_merge)
+    for command in (everyone, merge):
+        command.add_argument(
+            "--out",
+            type=Path,
+            required=True,
+            metavar="DIR",
+            help="a new or empty folder",
+        )
 
 
 def _add_github(commands: Any) -> None:
@@ -240,6 +293,38 @@ def _watch(options: argparse.Namespace) -> int:
     return 0
 
 
+def _class(options: argparse.Namespace) -> int:
+    with _a_missing_package_is_named():
+        from grader import isolation as isolating
+
+    isolating.require()
+    request = cohort.Request(
+        options.submissions, options.out, options.jobs, options.shard
+    )
+    whole = cohort.grade(
+        request, lambda name, outcome: print(roll.line(name, outcome), flush=True)
+    )
+    return _tell_of_class(whole, options.out)
+
+
+def _merge(options: argparse.Namespace) -> int:
+    whole = cohort.merge(options.folders, options.out)
+    return _tell_of_class(whole, options.out, whole.missing())
+
+
+def _tell_of_class(whole: cohort.Cohort, out: Path, missing: Iterable[str] = ()) -> int:
+    """Tell what became of a class, and which of its shards are MISSING."""
+    told = [*roll.summary(whole.graded), f"The grades: {out / 'grades.csv'}"]
+    print("", *told, sep="\n")
+    lacks = [f"shard {shard} is missing" for shard in missing]
+    if whole.ungraded:
+        many = f"{len(whole.ungraded)} of {len(whole.graded) + len(whole.ungraded)}"
+        lacks.append(f"{many} could not be graded: {out / 'class.json'} says why")
+    if lacks:
+        raise CannotGrade(", and ".join(lacks))
+    return 0
+
+
 def _handout(options: argparse.Namespace) -> int:
     for line in handout.write(options.folder):
         print(line)
@@ -296,7 +381,7 @@ def main(arguments: list[str] | None = None) -> int:
         said = f"{error.filename or 'the system'}: {error.strerror}"
     except KeyboardInterrupt:
         said = "interrupted"
-        said += "; not all was graded" if options.command == "grade" else ""
+        said += "; not all was graded" if options.command in ("grade", "class") else ""
     with contextlib.suppress(OSError):
         print(f"grader: {one_line(said)}", file=sys.stderr)
     return 2

@@ -64,6 +64,12 @@ def enter(wanted: str) -> tuple[str, str]:
     return "off", reason
 
 
+def require() -> None:
+    """Raise CannotGrade where programs cannot be isolated; prepare nothing."""
+    if reason := _obstacle():
+        raise CannotGrade(f"no isolation: {reason}")
+
+
 def _obstacle() -> str:
     """Why programs cannot be isolated here, or "". Tried out in a child."""
     if not shutil.which("bwrap", path="/usr/bin:/bin"):

@@ -8,24 +8,16 @@ that there is something new in it.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import selectors
-import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from grader import rubric, submission, workplace
+from grader import child, rubric, submission, workplace
 from grader.report.changes import Changes, Data, is_known
 from grader.saves import Saves
-
-# A grader that is told to end does so as soon as it has ended the program that it
-# runs. One that takes so long is stuck.
-_ENDING_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -89,7 +81,7 @@ class _Watch:
         self._order = list(rubric.in_order(self._checks, self._failed))
         self._data = {}
         self._view.begins()
-        with _running(self._command()) as grader:
+        with child.running(*self._arguments()) as grader:
             assert grader.stdout and grader.stderr
             with selectors.DefaultSelector() as events:
                 events.register(grader.stdout, selectors.EVENT_READ)
@@ -111,11 +103,10 @@ class _Watch:
         self._view.says("".join(said[-1:]))
         return True
 
-    def _command(self) -> list[str]:
-        command = [sys.executable, "-m", "grader", "grade", str(self._stage)]
-        command += ["--submission", str(self._request.folder)]
-        command += ["--json", str(self._report), "--only", self._request.only]
-        return [*command, "--first", ",".join(sorted(self._failed))]
+    def _arguments(self) -> list[str]:
+        arguments = [str(self._stage), "--submission", str(self._request.folder)]
+        arguments += ["--json", str(self._report), "--only", self._request.only]
+        return [*arguments, "--first", ",".join(sorted(self._failed))]
 
     def _look(self) -> None:
         """Read what is known by now, and tell it."""
@@ -150,30 +141,3 @@ class _Watch:
         lesson = f"stages/{following}/README.md"
         self._view.says(f"Stage {self._stage} is complete. Next: {lesson}")
         return following in self._request.stages
-
-
-@contextlib.contextmanager
-def _running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """COMMAND, which is ended if it is not done when it is left.
-
-    It has a session of its own: Ctrl-C is for us. It cannot outlive us for long
-    either, since it ends when nobody reads what it says.
-    """
-    process = subprocess.Popen(
-        command,
-        env={**os.environ, "PYTHONPATH": str(submission.REPOSITORY)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        try:
-            process.communicate(timeout=_ENDING_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()

@@ -15,7 +15,7 @@ import yaml
 
 from grader.submission import REPOSITORY
 
-_EXPRESSION = re.compile(r"\$\{\{ ([a-z_.]+) \}\}")
+_EXPRESSION = re.compile(r"\$\{\{ ([\w.-]+) \}\}")
 
 # Runs a command, then writes down the processes that it left behind: as orphans
 # they are handed to this one (prctl(2), PR_SET_CHILD_SUBREAPER), which ends them.
@@ -101,13 +101,15 @@ class Run:
 
 @dataclass
 class Runner:
-    """Runs jobs in FOLDER on a repository, of which an EVENT tells."""
+    """Runs jobs in FOLDER on a repository, of which an EVENT tells. What they leave is
+    kept in ARTIFACTS by its name. KNOWN is what else expressions look up."""
 
     folder: Path
     repository: Path
     event: dict[str, Any]
     artifacts: Path
     variables: dict[str, str] = field(default_factory=dict)
+    known: dict[str, str] = field(default_factory=dict)
 
     def run(self, workflow: Path, job: str) -> Run:
         """Run JOB of WORKFLOW."""
@@ -135,12 +137,17 @@ class Runner:
             self._check_out(run.workspace / given.get("path", "."), given.get("ref"))
         elif step["uses"].startswith("actions/upload-artifact@"):
             if (run.workspace / given["path"]).is_dir():
-                shutil.copytree(run.workspace / given["path"], self.artifacts)
+                kept = self.artifacts / given["name"]
+                shutil.copytree(run.workspace / given["path"], kept)
         elif step["uses"].startswith("actions/download-artifact@"):
-            if self.artifacts.is_dir():
-                shutil.copytree(self.artifacts, run.workspace / given["path"], True)
+            self._download(run.workspace / given["path"], **given)
         else:
             raise AssertionError(f"{step['uses']} is not known here")
+
+    def _download(self, to: Path, name: str = "", pattern: str = "", **_: str) -> None:
+        """One artifact, or each that fits a pattern in a folder of its own."""
+        for kept in self.artifacts.glob(name or pattern):
+            shutil.copytree(kept, to / kept.name if pattern else to, True)
 
     def _command(self, run: Run, command: str, given: dict[str, Any]) -> None:
         around = ["/usr/bin/python3", "-c", _AND_WHO_IS_LEFT, str(self.folder / "left")]
@@ -190,6 +197,8 @@ class Runner:
             names = found[1].split(".")
             if names == ["github", "token"]:
                 return "the-token"
+            if found[1] in self.known:
+                return self.known[found[1]]
             assert names[:2] == ["github", "event"], found[1]
             here: Any = self.event
             for name in names[2:]:

@@ -41,7 +41,7 @@ class Desk:
 
     def leave(self, content: str | bytes | dict[str, Any]) -> None:
         """Leave CONTENT as the artifact's result."""
-        self.artifact.mkdir(exist_ok=True)
+        self.artifact.mkdir(parents=True, exist_ok=True)
         if isinstance(content, dict):
             content = json.dumps(content)
         data = content.encode() if isinstance(content, str) else content
@@ -49,7 +49,7 @@ class Desk:
 
     @property
     def artifact(self) -> Path:
-        return self.folder / "artifact"
+        return self.folder / "artifacts" / "grade"
 
     def report(self, sha: str, **run: Any) -> Run:
         """Run the workflow after the run for the commit SHA."""
@@ -68,7 +68,7 @@ class Desk:
             "GITHUB_REPOSITORY": github_api.REPOSITORY,
         }
         return Runner(
-            self.folder / "runner", self.course, event, self.artifact, variables
+            self.folder / "runner", self.course, event, self.artifact.parent, variables
         ).run(self.course / REPORT, "comment")
 
     @property
@@ -276,14 +276,14 @@ def test_a_link_in_the_artifact_is_not_followed(
     desk: Desk, result: dict[str, Any]
 ) -> None:
     (desk.folder / "elsewhere").write_text(json.dumps(result))
-    desk.artifact.mkdir()
+    desk.artifact.mkdir(parents=True)
     (desk.artifact / "result.json").symlink_to(desk.folder / "elsewhere")
     assert desk.report(FIRST).status == 0
     assert "not a file that can be read" in desk.body
 
 
 def test_a_fifo_in_the_artifact_holds_nobody_up(desk: Desk) -> None:
-    desk.artifact.mkdir()
+    desk.artifact.mkdir(parents=True)
     os.mkfifo(desk.artifact / "result.json")
     with pytest.raises(artifact.Refused, match="not a regular file"):
         artifact.read(desk.artifact)

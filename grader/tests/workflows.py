@@ -24,7 +24,7 @@ _PINNED = re.compile(r"uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 _CALL = re.compile(r"(make|/usr/bin/python3 -m grader|grader/setup\.sh)( [\w./=-]+)+")
 _EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 _LOOKED_UP = re.compile(
-    r"\s*(!cancelled\(\)|(github|matrix|inputs|runner|strategy)(\.[\w-]+)+)\s*"
+    r"\s*(!cancelled\(\)|(github|matrix|vars|runner|strategy)(\.[\w-]+)+)\s*"
 )
 _LONGEST_MINUTES = 90
 
