@@ -84,7 +84,7 @@ def _add_what_is_graded(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     command.add_argument(
         "--only", default="", metavar="CHECK",
-        help="one check (echo/line), or one theme of them (echo)",
+        help="one check (echo/line), a theme (echo), or a requirement (3.4)",
     )  # fmt: skip
 
 

@@ -65,11 +65,12 @@ def _needs(entry: dict[str, Any]) -> tuple[str, ...]:
 
 
 def select(rubric: Rubric, only: str) -> dict[str, Check]:
-    """The checks with the id ONLY, or of the theme ONLY; all for ""."""
+    """The checks with the id ONLY, of the theme ONLY, or for the requirement with that
+    number; all for ""."""
     return {
         id: check
         for id, check in rubric.checks.items()
-        if only in ("", id, id.partition("/")[0])
+        if only in ("", id, id.partition("/")[0], check.requirement)
     }
 
 

@@ -122,8 +122,10 @@ def _not_tried(stage: StageResult) -> str:
     untried = rubric.untried_needs(rubric.load(stage.stage), chosen)
     if not untried:
         return ""
-    what = chosen[0] if len(chosen) == 1 else chosen[0].partition("/")[0]
+    themes = sorted({id.partition("/")[0] for id in chosen})
+    what = chosen[0] if len(chosen) == 1 else " and ".join(themes)
+    builds = "builds" if len(themes) == 1 else "build"
     if len(untried) == 1:
-        return f"{what} builds on {untried[0]}, which was not tried."
+        return f"{what} {builds} on {untried[0]}, which was not tried."
     more = len(untried) - 1
-    return f"{what} builds on {untried[0]} and {more} more, which were not tried."
+    return f"{what} {builds} on {untried[0]} and {more} more, which were not tried."

@@ -27,6 +27,13 @@ def test_zero_is_for_full_marks_on_what_was_graded() -> None:
     }  # fmt: skip
 
 
+def test_a_requirement_can_be_graded_by_its_number() -> None:
+    graded = run_grader("--only", "3.2", "--submission", SOLUTIONS)
+    assert graded.status == 0
+    (stage,) = graded.result["stages"]
+    assert {check["requirement"] for check in stage["checks"]} == {"3.2"}
+
+
 def test_the_result_is_what_the_contract_says() -> None:
     only = "start/listens"
     graded = run_grader("3", "--only", only, "--submission", SOLUTIONS, "--seed", "7")
