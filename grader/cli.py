@@ -243,6 +243,7 @@ def _grade(options: argparse.Namespace) -> int:
         _write(options, result, _REPORTS)
 
     keep()  # a result that cannot be written is said at once
+    _forget_exports(options)
     request = grading.Request(
         options.submission,
         stages,
@@ -274,6 +275,14 @@ def _write(options: argparse.Namespace, result: Result, names: Iterable[str]) ->
             with _a_missing_package_is_named():
                 report = importlib.import_module(f"grader.report.{name}")
             write(path, report.render(result.as_json()))
+
+
+def _forget_exports(options: argparse.Namespace) -> None:
+    """Remove the grades that an earlier grading wrote: if this one writes none, they
+    shall not be taken for its own."""
+    for path in (getattr(options, name) for name in _EXPORTS):
+        if path and path.is_file():
+            path.unlink()
 
 
 def _watch(options: argparse.Namespace) -> int:

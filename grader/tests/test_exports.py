@@ -214,3 +214,23 @@ def test_gradescopes_machine_grades_what_is_uploaded(gradescope_machine: Path) -
     (uploaded / "1" / "tcp_server.c").write_text(wrong.read_text())
     assert 0 < _run_autograder(gradescope_machine)["score"] < 100
     assert not (gradescope_machine / "source/lab/solutions").exists()
+
+
+def test_an_old_grade_is_not_left_for_a_grading_that_was_broken_off(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "scores"
+    file.write_text('{"scores": {"stage1": 100}}')
+    command = ["/usr/bin/python3", "-m", "grader", "grade", "1", "--autolab", str(file)]
+    with subprocess.Popen(
+        [*command, "--submission", "solutions"],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as grader:
+        assert grader.stdout and grader.stdout.readline().startswith("Stage 1")
+        grader.terminate()
+        grader.communicate(timeout=60)
+    assert grader.returncode == 2
+    assert not file.exists()
