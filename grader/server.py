@@ -36,6 +36,9 @@ _USUAL_BACKLOG = 100
 # A program may take its time before it listens, in a sleep() for instance.
 _START_DOZING_SECONDS = 15.0
 
+# So long a server that owes something may be at work before it is looked at closely.
+_HURRIED_SECONDS = 1.0
+
 # What a client asks for as SO_RCVBUF to feel soon that it does not read.
 SMALL_WINDOW = 4096
 
@@ -241,16 +244,22 @@ class Server(Scene):
         self.note(client.name, f"has sent {total}: the answers wait")
 
     def _goes_on_owing(self, client: Client) -> bool:
-        for _ in range(20):
-            if self.owed(client) <= 0:
-                return False
+        """Whether the server, left alone, still owes CLIENT something."""
+        end = time.monotonic() + _HURRIED_SECONDS
+        while self.owed(client) > 0:
+            tasks = procfs.tasks(self.program.pid or 0)
+            # Whoever can go on does: it is no use to be sure before that is over.
+            if all(task.state == "S" for task in tasks) or time.monotonic() > end:
+                return not self.settle() or self.owed(client) > 0
             self.pump(0.0005)
-        return not self.settle() or self.owed(client) > 0
+        return False
 
     def owed(self, client: Client) -> int:
         """How many bytes of CLIENT's the server has, unread or in its hands, and has
-        not given back to the kernel. (Less, as long as some that have arrived at
-        CLIENT are not acknowledged: they are in both queues then.)"""
+        not given back to the kernel."""
+        # What has arrived is in both queues until it is acknowledged (tcp(7)).
+        with contextlib.suppress(OSError):
+            client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         ours, theirs = self.ports(client)
         on_their_way = 0
         for sock in procfs.sockets():

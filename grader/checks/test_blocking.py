@@ -17,8 +17,9 @@ MIB = 1 << 20
 FLOOD = 64 * MIB
 MEMORY_BOUND = 24 * MIB
 
-# So few bytes at once that any server's buffer has room for more of them.
-PIECE = 1000
+# So few bytes at once that there is room for more of them in a server's buffer, if it
+# is not a tiny one.
+PIECE = 4000
 
 
 def deaf_client(server: Server, name: str = "the deaf one") -> Client:
