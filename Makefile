@@ -80,12 +80,12 @@ flake: | $(PYTHON) ## grade every right program RUNS=100 times, and count what f
 bench: | $(PYTHON) ## measure what isolation costs
 	@$(PYTHON) -m grader.tests.benchmark
 
-class: | $(PYTHON) ## grade all of SUBMISSIONS=... into OUT=...; to choose: SHARD=1/4
+class: | $(PYTHON) ## grade all SUBMISSIONS=... into OUT=...; to choose: SHARD=1/4
 	@$(PYTHON) -m grader class $${SUBMISSIONS:+"$$SUBMISSIONS"} \
 		$${OUT:+--out "$$OUT"} $${JOBS:+--jobs "$$JOBS"} \
 		$${SHARD:+--shard "$$SHARD"}
 
-merge: | $(PYTHON) ## put graded shards, the folders in SHARDS=..., together in OUT=...
+merge: | $(PYTHON) ## put graded shards, SHARDS=..., together in OUT=...
 	@$(PYTHON) -m grader merge $${SHARDS:+"$$SHARDS"/*} $${OUT:+--out "$$OUT"}
 
 handout: | $(PYTHON) ## write what students get, no solutions in it, into DIR=...
