@@ -32,7 +32,7 @@ PROGRAMS = Path(__file__).with_name("programs")
 TABLE: dict[str, dict[str, Any]] = tomllib.loads((PROGRAMS / "wrong.toml").read_text())
 
 # Grading is mostly waiting: more runs than processors share them well.
-AT_ONCE = 2 * (os.cpu_count() or 1)
+AT_ONCE = 3 * (os.cpu_count() or 1)
 
 # Where test_programs.py puts the matrix, to be shown at its end.
 MATRIX: pytest.StashKey[str] = pytest.StashKey()
