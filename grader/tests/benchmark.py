@@ -25,7 +25,8 @@ SOLUTIONS = REPOSITORY / "solutions"
 # Wrong servers that get stuck, each in another way.
 STUCK = (
     "one_client_at_a_time", "recv_until_eof", "blocking_send", "waits_for_the_rest",
-    "edge_triggered_reads_once", "accept_on_a_timer", "spins_on_eagain", "never_listens",
+    "edge_triggered_reads_once", "accept_on_a_timer", "spins_on_eagain",
+    "never_listens",
 )  # fmt: skip
 
 
@@ -47,7 +48,7 @@ def _compare(
     for _ in range(rounds):
         for seconds, action in zip(taken, (one, other)):
             seconds.append(_seconds(action))
-    first, second = map(statistics.median, taken)
+    first, second = (statistics.median(seconds) for seconds in taken)
     print(f"{what:<36} {first:9.4f} {second:9.4f} {first / second:6.2f}", flush=True)
 
 
@@ -75,7 +76,9 @@ def main(rounds: int) -> None:
         _compare(name, rounds, partial(_grade_stuck, name), right)
     _title("isolated", "without")
     for stage in submission.STAGES:
-        with_, without = (partial(_grade_solution, stage, h) for h in ("required", "off"))
+        with_, without = (
+            partial(_grade_solution, stage, h) for h in ("required", "off")
+        )
         _compare(f"grade stage {stage}", rounds, with_, without)
     isolation.enter("required")
     with workplace.folder() as folder:
