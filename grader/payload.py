@@ -10,6 +10,15 @@ _TABLE = bytes(_READABLE[byte % len(_READABLE)] for byte in range(256))
 
 EVERY_BYTE = bytes(range(256))
 
+# Words that mean something to programs that ought to have no language, each sent by
+# itself, with and without a newline, and a line that ends mail.
+COMMANDS = [
+    word + end
+    for word in (b"quit", b"exit", b"bye", b"QUIT", b"close", b"stop", b"q", b".", b"")
+    for end in (b"\n", b"\r\n", b"")
+    if word + end
+]
+
 
 def readable(rng: random.Random, length: int) -> bytes:
     """LENGTH random letters and digits, in which a gap or a swap shows."""

@@ -93,6 +93,14 @@ class Peer(Connection):
         if self.echoes:
             self.send(data)
 
+    def pull(self) -> bool:
+        """See Connection. When the client has ended its side we end ours, as stage 1's
+        server does: a client may wait for that before it closes."""
+        moved = super().pull()
+        if self.ended == "end" and not self.queued and not self.half_closed:
+            self.half_close()
+        return moved
+
     def check(self) -> Fault | None:
         """See Connection: a client that sends without end."""
         if self.received <= self.scene.typed + UNTYPED:

@@ -11,26 +11,28 @@ import functools
 import os
 import platform
 import re
+import signal
 import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 _X86_64 = {
-    0: "read", 1: "write", 7: "poll", 16: "ioctl", 19: "readv", 20: "writev",
-    23: "select", 34: "pause", 35: "nanosleep", 42: "connect", 43: "accept",
-    44: "sendto", 45: "recvfrom", 46: "sendmsg", 47: "recvmsg", 61: "wait4",
-    128: "rt_sigtimedwait", 130: "rt_sigsuspend", 202: "futex", 230: "clock_nanosleep",
-    232: "epoll_wait", 247: "waitid", 270: "pselect6", 271: "ppoll",
-    281: "epoll_pwait", 288: "accept4", 426: "io_uring_enter", 441: "epoll_pwait2",
+    0: "read", 1: "write", 3: "close", 7: "poll", 16: "ioctl", 19: "readv",
+    20: "writev", 23: "select", 34: "pause", 35: "nanosleep", 42: "connect",
+    43: "accept", 44: "sendto", 45: "recvfrom", 46: "sendmsg", 47: "recvmsg",
+    61: "wait4", 128: "rt_sigtimedwait", 130: "rt_sigsuspend", 202: "futex",
+    230: "clock_nanosleep", 232: "epoll_wait", 247: "waitid", 270: "pselect6",
+    271: "ppoll", 281: "epoll_pwait", 288: "accept4", 426: "io_uring_enter",
+    441: "epoll_pwait2",
 }  # fmt: skip
 _AARCH64 = {
-    22: "epoll_pwait", 29: "ioctl", 63: "read", 64: "write", 65: "readv", 66: "writev",
-    72: "pselect6", 73: "ppoll", 95: "waitid", 98: "futex", 101: "nanosleep",
-    115: "clock_nanosleep", 133: "rt_sigsuspend", 137: "rt_sigtimedwait",
-    202: "accept", 203: "connect", 206: "sendto", 207: "recvfrom", 211: "sendmsg",
-    212: "recvmsg", 242: "accept4", 260: "wait4", 426: "io_uring_enter",
-    441: "epoll_pwait2",
+    22: "epoll_pwait", 29: "ioctl", 57: "close", 63: "read", 64: "write", 65: "readv",
+    66: "writev", 72: "pselect6", 73: "ppoll", 95: "waitid", 98: "futex",
+    101: "nanosleep", 115: "clock_nanosleep", 133: "rt_sigsuspend",
+    137: "rt_sigtimedwait", 202: "accept", 203: "connect", 206: "sendto",
+    207: "recvfrom", 211: "sendmsg", 212: "recvmsg", 242: "accept4", 260: "wait4",
+    426: "io_uring_enter", 441: "epoll_pwait2",
 }  # fmt: skip
 _SYSCALLS = _AARCH64 if platform.machine() == "aarch64" else _X86_64
 
@@ -45,6 +47,11 @@ EPOLL_CALLS = {"epoll_wait", "epoll_pwait", "epoll_pwait2"}
 _TIMEOUT_INT = {"epoll_wait": 3, "epoll_pwait": 3, "poll": 2}
 _TIMEOUT_POINTER = {"epoll_pwait2": 3, "ppoll": 2, "select": 4, "pselect6": 4}
 _ALWAYS_TIMED = {"nanosleep", "clock_nanosleep"}
+
+# Bit N - 1 of a mask of signals stands for signal N: proc_pid_status(5).
+_ALARMS = sum(
+    1 << number - 1 for number in (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF)
+)
 
 LISTEN, ESTABLISHED, CLOSE_WAIT = 0x0A, 0x01, 0x08
 
@@ -201,11 +208,12 @@ def processor_seconds(pid: int) -> float:
 
 
 def memory_bytes(pid: int) -> int:
-    """Memory of PID's tree that holds data (anonymous pages, swapped or not)."""
+    """Memory of PID's tree that holds data (anonymous pages, swapped or not). Counted
+    page by page: what status says may lack some tens of them (proc_pid_status(5))."""
     total = 0
     for process in tree(pid):
-        status = read(f"/proc/{process}/status")
-        sizes = re.findall(r"^(?:RssAnon|VmSwap):\s+(\d+) kB", status, re.MULTILINE)
+        pages = read(f"/proc/{process}/smaps_rollup")
+        sizes = re.findall(r"^(?:Anonymous|Swap):\s+(\d+) kB", pages, re.MULTILINE)
         total += sum(map(int, sizes)) * 1024
     return total
 
@@ -238,8 +246,14 @@ def event_names(events: int) -> str:
     return " | ".join(names) or "nothing"
 
 
-def armed_timer(pid: int) -> bool:
-    """Whether a timerfd of PID is going to fire."""
+def may_be_woken(pid: int) -> bool:
+    """Whether time by itself may wake PID: a timerfd that is going to fire, a POSIX
+    timer, or a handler for what setitimer(2) sends, whose timers the kernel hides."""
+    caught = re.search(r"^SigCgt:\s+(\w+)", read(f"/proc/{pid}/status"), re.MULTILINE)
+    if caught and int(caught[1], 16) & _ALARMS:
+        return True
+    if read(f"/proc/{pid}/timers"):
+        return True
     for fd, link in descriptors(pid).items():
         if link == "anon_inode:[timerfd]":
             info = read(f"/proc/{pid}/fdinfo/{fd}")

@@ -14,7 +14,7 @@ from grader.client import Connection, Fault
 from grader.failure import CannotGrade, Failure, Finding
 from grader.program import Program, signal_name
 from grader.transcript import Transcript
-from grader.watch import DOZING_SECONDS, Peer, Watch
+from grader.watch import DOZING_SECONDS, Naps, Peer, Watch
 
 # No wait lasts longer than this, even while something still moves.
 PATIENCE_SECONDS = 180.0
@@ -37,6 +37,7 @@ class Scene:
         self._selector = selectors.DefaultSelector()
         self._masks: dict[Connection, int] = {}
         self._fault: Fault | None = None
+        self._naps = Naps()
         self.transcript = Transcript()
 
     def note(self, who: str, does: str, data: bytes = b"", count: int = 0) -> None:
@@ -118,7 +119,8 @@ class Scene:
         self, done: Callable[[], bool], awaited: list[Connection], may_end: bool
     ) -> Finding | None:
         self._awaited = set(awaited)
-        watch = Watch(self.program, self._peers, self.port, self.dozing_seconds)
+        dozing = self.dozing_seconds
+        watch = Watch(self.program, self._peers, self.port, dozing, self._naps)
         end = time.monotonic() + PATIENCE_SECONDS
         while not done():
             if self.pump(0.002):
@@ -207,6 +209,10 @@ class Scene:
         """Drop the connections that we have closed: they are history."""
         self.connections = [c for c in self.connections if not c.closed]
 
+    def forget_fault(self) -> None:
+        """Go on although a connection has seen something wrong."""
+        self._fault = None
+
     def check(self) -> None:
         """Raise Failure if any connection has seen something wrong."""
         if self._fault:
@@ -248,6 +254,11 @@ class Scene:
             self.transcript.as_data(about),
         )
 
+    def _in_queues(self) -> list[tuple[int, int, int]]:
+        """Whose bytes the kernel holds now, and how many, both ways."""
+        held = [(s.local_port, s.rx_queue, s.tx_queue) for s in procfs.sockets()]
+        return sorted(one for one in held if any(one[1:]))
+
     def expect_idle(self, when: str) -> None:
         """Expect next to no processor time to be used WHEN nothing happens.
 
@@ -258,11 +269,16 @@ class Scene:
         pid = self.program.pid or 0
         began, used_before = time.monotonic(), procfs.processor_seconds(pid)
         window, used_at_window = began, used_before
+        queues, end = self._in_queues(), began + PATIENCE_SECONDS
         while True:
             self.pump(0.02)
             if self.program.ended():
                 raise self.failure(f"the server ended {when}", "", "", self.gone())
             now, used = time.monotonic(), procfs.processor_seconds(pid)
+            # As long as bytes come out of a queue, or into one, it has work to do.
+            if queues != (queues := self._in_queues()) and now < end:
+                began, used_before = now, used
+                window, used_at_window = now, used
             busy = used - used_before
             if now - window >= IDLE_WINDOW_SECONDS:
                 if used - used_at_window <= IDLE_SHARE * (now - window):

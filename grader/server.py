@@ -219,9 +219,15 @@ class Server(Scene):
 
         What the kernel did not take is given up, as if it had never been sent.
         """
+        rests = True
         while client.sent < limit and not client.ended:
             client.send(data)
-            if not self.settle() or client.queued:
+            while client.queued and self.pump(0.05):
+                pass
+            # One that never rests is not waited for, as long as it takes all.
+            if rests or client.queued:
+                rests = self.settle()
+            if client.queued:
                 break
         client.forget_queue()
         self.check()
@@ -287,7 +293,9 @@ class Server(Scene):
         links = procfs.descriptors(self.program.pid or 0).values()
         return sum(link.startswith("socket:") for link in links)
 
-    def expect_descriptors(self, count: int, gone: Sequence[Client], how: str) -> None:
+    def expect_descriptors(
+        self, count: int, gone: Sequence[Connection], how: str
+    ) -> None:
         """Expect COUNT open sockets, now that the clients GONE have left HOW."""
         self.wait(
             lambda: self.connection_descriptors() <= count,

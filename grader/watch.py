@@ -27,6 +27,10 @@ _PAUSE_SECONDS = 0.01
 # second and be right. Whoever sleeps as long as this without serving is not.
 DOZING_SECONDS = 5.0
 
+# Whoever sleeps so long and longer, again and again, and does something in between,
+# is told the sum of it. In seconds.
+LONG_NAP_SECONDS = 0.1
+
 # Processor time without one byte moved: so much, and for each client besides, since
 # a server may take what all of them have sent before it answers the first.
 SPINNING_SECONDS, SPINNING_SECONDS_EACH = 2.0, 0.005
@@ -55,6 +59,15 @@ class Peer:
     awaited: bool  # whether its answer or its end is what we wait for
 
 
+@dataclass
+class Naps:
+    """How long a program has slept, in all of a story, where it waited for nothing but
+    time, while somebody waited for it. In seconds; a nap that is short is not counted:
+    how long it really was, a busy machine does not tell."""
+
+    seconds: float = 0.0
+
+
 class Watch:
     """Looks at a program while something is awaited from it.
 
@@ -68,9 +81,11 @@ class Watch:
         peers: Callable[[], list[Peer]],
         port: int = 0,
         dozing: float = DOZING_SECONDS,
+        naps: Naps | None = None,
     ) -> None:
         self._program = program
         self._dozing = dozing
+        self._naps = naps or Naps()
         self._peers = peers
         self._port = port
         self.moved()
@@ -113,6 +128,10 @@ class Watch:
             return None
         if self._same and self._same[-1][1] != tasks:
             self._same.clear()
+        if self._same and now - self._same[0][0] > LONG_NAP_SECONDS:
+            napping = any(task.call and task.call.naps() for task in tasks)
+            if napping and any(peer.awaited for peer in self._peers()):
+                self._naps.seconds += now - self._same[-1][0]
         self._same.append((now, tasks))
         if len(self._same) < SAMPLES or now - self._same[0][0] < STABLE_SECONDS:
             return None
@@ -162,9 +181,10 @@ class Watch:
         calls = [(task, task.call) for task in tasks if task.call]
         timed = len(calls) < len(tasks) or any(call.timed() for _, call in calls)
         timed = timed or any(
-            procfs.armed_timer(pid) for pid in {task.pid for task in tasks}
+            procfs.may_be_woken(pid) for pid in {task.pid for task in tasks}
         )
-        if timed and self._dozed < self._dozing:
+        asleep_seconds = max(self._dozed, self._naps.seconds)
+        if timed and asleep_seconds < self._dozing:
             return None
         view = _View(tasks[0].pid, self._peers(), self._port)
         if view.something_is_on_its_way():
@@ -174,7 +194,7 @@ class Watch:
                 return None  # we shall read it in a moment
         finding = view.explain(calls)
         if timed:
-            finding.evidence["asleep_seconds"] = round(self._dozed, 1)
+            finding.evidence["asleep_seconds"] = round(asleep_seconds, 1)
         if finding.kind in ("lost", "forgot") and any(c.naps() for _, c in calls):
             return replace(finding, kind="sleeping")
         return finding

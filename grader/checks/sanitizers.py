@@ -51,4 +51,6 @@ def leak_signal(scene: Scene) -> None:
     scene.program.signal(signal.SIGRTMAX - 1)
     end = time.monotonic() + _LOOKING_SECONDS
     while _LOOKED not in scene.program.errors.text() and time.monotonic() < end:
+        if scene.program.ended():
+            return
         scene.let_pass(0.01)

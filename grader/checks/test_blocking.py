@@ -62,20 +62,23 @@ def test_a_slow_reader_gets_every_byte_in_order(
 def test_answers_on_their_way_arrive_after_a_half_close(
     server: Server, rng: random.Random
 ) -> None:
+    other = server.connect("the other one")
+    other.converse(line(rng))
+
+    def take_it_all_after_a_half_close(deaf: Client) -> None:
+        deaf.half_close()
+        server.settle()
+        other.converse(line(rng))
+        deaf.read_again()
+        deaf.expect_end()
+
     deaf = deaf_client(server, "the one that is owed little")
     server.fill(deaf, readable(rng, PIECE), FLOOD)
-    _take_it_all_after_a_half_close(server, deaf)
+    take_it_all_after_a_half_close(deaf)
     for length in (60_000, 150_000, 500_000, FLOOD):
-        deaf = deaf_client(server, f"the one with {length:,} bytes to send")
+        deaf = deaf_client(server, f"the one with {length} bytes")
         server.flood(deaf, readable(rng, min(length, MIB)), length)
-        _take_it_all_after_a_half_close(server, deaf)
-
-
-def _take_it_all_after_a_half_close(server: Server, deaf: Client) -> None:
-    deaf.half_close()
-    server.settle()
-    deaf.read_again()
-    deaf.expect_end()
+        take_it_all_after_a_half_close(deaf)
 
 
 @check("blocking/memory")
@@ -87,6 +90,10 @@ def test_memory_stays_bounded_while_a_client_only_sends(
     before = procfs.memory_bytes(pid)
     deaf = deaf_client(server)
     sent = server.flood(deaf, readable(rng, MIB), FLOOD)
+    # One that is always behind is no better than one that never reads.
+    for _ in range(MEMORY_BOUND // MIB * 2):
+        server.sip(deaf, MIB)
+        sent = server.flood(deaf, readable(rng, MIB), deaf.sent + MIB)
     growth = procfs.memory_bytes(pid) - before
     server.expect_alive("while a client only sent")
     if growth >= MEMORY_BOUND:

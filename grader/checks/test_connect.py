@@ -52,3 +52,8 @@ def test_it_says_so_when_nobody_listens(session: Connect, rng: random.Random) ->
     lonely = session(listens=False)
     lonely.types(line(rng))
     lonely.expect_exit(1, "when nobody listens where it is told to connect")
+    # Taken for an address all the same, each of these is the machine's own.
+    for host in ("abc", "300.1.1.1", ""):
+        port = free_port()
+        astray = session(port=port, arguments=(host, str(port)))
+        expect_refusal(astray, f'the host "{host}"')

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 from grader.checks import check
-from grader.payload import EVERY_BYTE, line, readable
+from grader.payload import COMMANDS, EVERY_BYTE, line, readable
 from grader.server import Server
 
 PAUSE_SECONDS = 0.3
@@ -25,6 +25,8 @@ def test_it_echoes_every_byte_value(server: Server) -> None:
     client.converse(EVERY_BYTE)
     client.converse(b"\0")
     client.converse(b"a\0b\n\0\n")
+    for word in COMMANDS:
+        client.converse(word)
     server.expect_alive("after it had echoed every byte value")
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from grader import procfs
 from grader.checks import check
+from grader.checks.test_blocking import FLOOD, MIB, deaf_client
 from grader.failure import Finding
-from grader.payload import line
+from grader.payload import line, readable
 from grader.server import Server
 from grader.watch import is_our_output
 
@@ -25,12 +26,13 @@ def _serve_three(server: Server, rng: random.Random) -> None:
 @check("epoll/one_thread")
 def test_it_is_one_process_with_one_thread(server: Server, rng: random.Random) -> None:
     _serve_three(server, rng)
+    server.flood(deaf_client(server), readable(rng, MIB), FLOOD)
     tasks = procfs.tasks(server.program.pid or 0)
     processes = len({task.pid for task in tasks})
     if len(tasks) > 1:
         how_many = "1 process" if processes == 1 else f"{processes} processes"
         raise server.failure(
-            "the server is more than one thread, with three clients",
+            "the server is more than one thread, with four clients",
             "one process, one thread",
             f"{how_many} with {len(tasks)} threads in all",
         )
@@ -40,7 +42,9 @@ def _socket_descriptors(server: Server) -> tuple[list[int], list[int]]:
     """The server's descriptors of its listening socket, and of connections."""
     listening = {f"socket:[{listener.inode}]" for listener in server.listeners()}
     links = procfs.descriptors(server.program.pid or 0)
-    sockets = [fd for fd, link in links.items() if link.startswith("socket:")]
+    # A pair for signals, say, is no connection.
+    tcp = {f"socket:[{sock.inode}]" for sock in procfs.sockets()}
+    sockets = [fd for fd, link in links.items() if link in tcp]
     return (
         [fd for fd in sockets if links[fd] in listening],
         [fd for fd in sockets if links[fd] not in listening],
@@ -62,7 +66,10 @@ def _expect_watched(server: Server, fds: list[int], what: str) -> None:
         for epoll_fd, watched in instances.items()
     ]
     watched = {fd: e for watches in instances.values() for fd, e in watches.items()}
-    missing = [fd for fd in fds if not watched.get(fd, 0) & EPOLLIN]
+    # It may be watched by another descriptor of the same socket: dup(2).
+    links = procfs.descriptors(server.program.pid or 0)
+    heard = {links.get(fd) for fd, events in watched.items() if events & EPOLLIN}
+    missing = [fd for fd in fds if links.get(fd) not in heard]
     if len(instances) == 1 and fds and not missing:
         return
     says = "; ".join(shown) or "the server has no epoll instance"
@@ -86,7 +93,7 @@ def test_epoll_watches_every_connection(server: Server, rng: random.Random) -> N
     _expect_watched(server, _socket_descriptors(server)[1], "a connection")
 
 
-def _sleeps_in(server: Server) -> set[str]:
+def sleeps_in(server: Server) -> set[str]:
     """The calls that the server sleeps in now; a write of what we are about to read
     is no waiting of its own."""
     return {
@@ -96,7 +103,7 @@ def _sleeps_in(server: Server) -> set[str]:
     }
 
 
-def _silence(server: Server) -> Iterator[None]:
+def silence(server: Server) -> Iterator[None]:
     """Nobody says anything, for some looks."""
     for _ in range(LOOKS):
         server.let_pass(0.01)
@@ -114,8 +121,31 @@ def _talk(server: Server, rng: random.Random) -> Iterator[None]:
         talker.expect_echo()
 
 
-def _expect_no_other_sleep(server: Server, when: str, looks: Iterator[None]) -> None:
-    seen = set().union(*(_sleeps_in(server) for _ in looks))
+def _flood(server: Server, rng: random.Random) -> Iterator[None]:
+    """One client sends and does not read: looks until nothing more goes, and on."""
+    deaf = deaf_client(server)
+    deaf.send(readable(rng, 8 * MIB))
+    still = 0
+    while still < LOOKS and not server.program.ended():
+        still = 0 if server.pump(0.0002) else still + 1
+        yield
+    deaf.forget_queue()
+    yield from silence(server)
+
+
+def _farewells(server: Server, rng: random.Random) -> Iterator[None]:
+    """Clients leave, one after the other: looks at how the server takes it."""
+    for client in server.connect_crowd(LOOKS, "the leaving one"):
+        client.converse(line(rng))
+        client.close()
+        for _ in range(LOOKS_AT_AN_ANSWER):
+            server.pump(0.0002)
+            yield
+
+
+def expect_no_other_sleep(server: Server, when: str, looks: Iterator[None]) -> None:
+    """Expect each wait of the server, seen at one of LOOKS, to be epoll's."""
+    seen = set().union(*(sleeps_in(server) for _ in looks))
     if elsewhere := sorted(seen - procfs.EPOLL_CALLS):
         says = f"{when}, it sleeps in "
         says += ", ".join(f"{name}()" for name in elsewhere)
@@ -131,7 +161,9 @@ def _expect_no_other_sleep(server: Server, when: str, looks: Iterator[None]) -> 
 def test_it_waits_in_epoll_wait_and_nowhere_else(
     server: Server, rng: random.Random
 ) -> None:
-    _expect_no_other_sleep(server, "while nobody is there", _silence(server))
-    _expect_no_other_sleep(server, "while one client talks", _talk(server, rng))
+    expect_no_other_sleep(server, "while nobody is there", silence(server))
+    expect_no_other_sleep(server, "while one client talks", _talk(server, rng))
     _serve_three(server, rng)
-    _expect_no_other_sleep(server, "while four clients are silent", _silence(server))
+    expect_no_other_sleep(server, "while four clients are silent", silence(server))
+    expect_no_other_sleep(server, "while clients leave", _farewells(server, rng))
+    expect_no_other_sleep(server, "while a client does not read", _flood(server, rng))

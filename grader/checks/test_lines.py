@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 from grader.checks import check
-from grader.payload import EVERY_BYTE, line, readable
+from grader.payload import COMMANDS, EVERY_BYTE, line, readable
 from grader.peer import Session
 
 Connect = Callable[..., Session]
@@ -59,6 +59,7 @@ def test_it_sends_lines_of_64_kib_whole(session: Connect, rng: random.Random) ->
 
 @check("lines/any_bytes")
 def test_it_sends_any_bytes(session: Connect) -> None:
+    _echo(session(), b"".join(COMMANDS))
     _echo(session(), b"\0\n" + EVERY_BYTE + b"\nNUL \0 in the middle\n\0\0\0")
 
 

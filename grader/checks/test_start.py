@@ -48,7 +48,9 @@ def test_it_refuses_what_is_not_a_port(launch: Start) -> None:
 
 
 @check("start/port_taken")
-def test_it_says_so_when_the_port_is_taken(launch: Start) -> None:
+def test_it_says_so_when_the_port_is_taken(launch: Start, server: Server) -> None:
+    again = launch(str(server.port), port=server.port)
+    expect_refusal(again, f"port {server.port}, where it listens already,")
     with socket.create_server(("0.0.0.0", 0)) as holder:
         port = holder.getsockname()[1]
         server = launch(str(port), port=port)

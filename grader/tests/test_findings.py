@@ -48,6 +48,10 @@ int main(int argc, char *argv[])
 
 SILENTLY = "for (;;) pause();"
 IN_NAPS = "for (;;) nanosleep(&(struct timespec){.tv_nsec = %d}, NULL);"
+IN_EPOLL_OF_NOTHING = (
+    "int loop = epoll_create1(0); struct epoll_event event;"
+    "for (;;) epoll_wait(loop, &event, 1, -1);"
+)
 IN_EPOLL = (
     "int loop = epoll_create1(0); struct epoll_event event = {.events = EPOLLOUT};"
     "epoll_ctl(loop, EPOLL_CTL_ADD, fd, &event);"
@@ -89,6 +93,30 @@ def test_what_a_server_does_in_place_of_an_answer(
 ) -> None:
     found = _evidence(submit(3, THEN % does), "echo/line")
     assert facts.items() <= found.items()
+
+
+def test_a_connection_that_epoll_does_not_watch_is_told_as_such(submit: Submit) -> None:
+    source = (THEN % IN_EPOLL_OF_NOTHING).replace("sizeof(data), 0", "4, 0")
+    found = _evidence(submit(3, source), "echo/line")
+    assert {"kind": "forgot", "watched_for": "not at all"}.items() <= found.items()
+
+
+# Serves everybody, and takes its time: a second after each message.
+IN_BETWEEN = """
+    for (;;) {
+        send(conn, data, count, 0);
+        sleep(1);
+        count = recv(conn, data, sizeof(data), 0);
+    }
+"""
+
+
+def test_who_sleeps_a_second_after_each_message_is_not_waited_for_all_day(
+    submit: Submit,
+) -> None:
+    found = _evidence(submit(3, THEN % IN_BETWEEN), "echo/every_byte_value")
+    assert {"kind": "sleeping", "call": "clock_nanosleep"}.items() <= found.items()
+    assert 5 <= found["asleep_seconds"] < 10
 
 
 @pytest.mark.parametrize(
