@@ -21,10 +21,14 @@ from grader.github.inert import code, short
 # The author of what is written with a workflow's own token.
 _OURSELVES = "github-actions[bot]"
 
-# What a run that was not cancelled ends with.
-_FINISHED = ("success", "failure", "timed_out")
+# How a run ends that waits for somebody's approval: the one that follows will tell.
+# All others are told of, one that was cancelled or skipped, too: a pull request can
+# have brought that about, and the grade of an earlier push shall not stay for it.
+_NOT_YET = "action_required"
 
 _PAGES = 10
+# So many pages of a pull request's files the API has, and no more.
+_FILE_PAGES = 30
 _PATHS_NAMED = 5
 
 
@@ -37,8 +41,8 @@ def comment_on(folder: Path) -> int:
     run = happened.get("workflow_run")
     if event.text(run, "event") != "pull_request":
         print("comment: that run was for no pull request")
-    elif event.text(run, "conclusion") not in _FINISHED:
-        print("comment: that run was not finished; the next one will tell")
+    elif event.text(run, "conclusion") == _NOT_YET:
+        print("comment: that run waits for approval; the next one will tell")
     else:
         github = api.from_environment()
         branch = event.text(happened, "repository", "default_branch")
@@ -69,7 +73,7 @@ def _tell(
         print(f"comment: #{number} has gone on since; the next run will tell")
         return
     warnings = _warnings(touched, event.text(pull, "base", "ref"), branch)
-    stages, notes = _result(folder, touched)
+    stages, notes = _result(folder, touched, event.text(run, "conclusion"))
     log = f"{_server()}/{github.repository}/actions/runs/{_number(run)}"
     news = News(sha, log, stages, warnings, notes + _outside(touched, warnings))
     ours = _our_comment(github, number)
@@ -86,14 +90,14 @@ def _tell(
 
 def _touched(github: Api, number: int) -> changes.Changes:
     """What a pull request touches, renamed files by both names; unknown if that is
-    more than we read."""
+    more than the API tells."""
     paths = []
-    files = list(github.listed(f"pulls/{number}/files", _PAGES))
+    files = list(github.listed(f"pulls/{number}/files", _FILE_PAGES))
     for file in files:
         paths += [file.get("filename"), file.get("previous_filename")]
     found = changes.touched([path for path in paths if isinstance(path, str)])
-    if len(files) == 100 * _PAGES:
-        return changes.Changes(found.stages, found.outside, known=False)
+    if len(files) == api.PER_PAGE * _FILE_PAGES:  # any stage may be among the others
+        return changes.Changes(outside=found.outside)
     return found
 
 
@@ -103,7 +107,7 @@ def _warnings(touched: changes.Changes, base: str, branch: str) -> list[str]:
     if workflows := [path for path in touched.outside if _is_ours(path)]:
         why.append(f"This pull request changes {_named(workflows)}")
     elif not touched.known:
-        why.append("This pull request touches more files than we look at")
+        why.append("This pull request touches more files than GitHub tells of")
     if base != branch:
         why.append(
             f"This pull request is for {code(base)} and not for {code(branch)}, whose "
@@ -134,9 +138,10 @@ def _named(paths: list[str]) -> str:
 
 
 def _result(
-    folder: Path, touched: changes.Changes
+    folder: Path, touched: changes.Changes, conclusion: str
 ) -> tuple[list[artifact.Stage], list[str]]:
-    """What the artifact says, and what is to be said of it."""
+    """What the artifact says, and what is to be said of it, or of a run that left
+    none and ended with CONCLUSION."""
     try:
         stages = artifact.read(folder)
     except artifact.Refused as refused:
@@ -144,6 +149,8 @@ def _result(
         return [], [f"The run left a result that cannot be read: {refused}."]
     if stages is None and not touched.stages:
         return [], ["Nothing to grade: no stage is touched."]
+    if stages is None and conclusion != "failure":
+        return [], [f"The run left no result; GitHub says of it: {code(conclusion)}."]
     if stages is None or any(stage.status == "grader_error" for stage in stages):
         return [], ["The grader could not finish. The log says why."]
     return stages, []

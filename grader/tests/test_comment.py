@@ -123,7 +123,7 @@ def test_the_first_comment_says_what_failed(desk: Desk, result: dict[str, Any]) 
     desk.leave(result)
     run = desk.report(FIRST)
     assert (run.status, run.left) == (0, ""), run.log
-    assert "### ✅ Echo Lab: 96 of 100 points" in desk.body
+    assert "### ✅ Echo Lab: 96 of 100 points for commit `1111111`\n" in desk.body
     assert "| 1 | 96 of 100 | 1 failed |" in desk.body
     line = "- **1.10 uses memory rightly (AddressSanitizer, UBSan)** (−4): "
     assert f"{line}`the sanitizers see wrong use of memory`, `in echo_cl" in desk.body
@@ -158,10 +158,24 @@ def test_a_grading_that_failed_forgets_nothing(
     desk.push(SECOND)
     (desk.artifact / "result.json").unlink()
     desk.report(SECOND, conclusion="failure")
-    assert "Echo Lab: not graded" in desk.body
+    assert "is not graded" in desk.body
     assert "could not finish" in desk.body
     kept = comment.remembered(desk.body)
     assert kept and (kept.head, kept.points) == (FIRST, {1: 96})
+
+
+@pytest.mark.parametrize("conclusion", ["cancelled", "timed_out", "skipped"])
+def test_a_run_that_left_nothing_keeps_no_older_grade(
+    desk: Desk, result: dict[str, Any], conclusion: str
+) -> None:
+    desk.leave(result)
+    desk.report(FIRST)
+    desk.push(SECOND)
+    (desk.artifact / "result.json").unlink()
+    desk.report(SECOND, conclusion=conclusion)
+    assert "### Echo Lab: commit `2222222` is not graded\n" in desk.body
+    assert f"left no result; GitHub says of it: `{conclusion}`" in desk.body
+    assert "✅" not in desk.body
 
 
 BAD = (
@@ -268,7 +282,7 @@ def test_that_it_is_refused_is_said(desk: Desk, result: dict[str, Any]) -> None:
     desk.leave(edited("score", 1000)(result))
     run = desk.report(FIRST)
     assert run.status == 0 and "the result is refused" in run.log
-    assert "Echo Lab: not graded" in desk.body
+    assert "is not graded" in desk.body
     assert "a result that cannot be read: its points do not add up" in desk.body
 
 
@@ -332,13 +346,17 @@ def test_who_pushes_while_we_look_is_not_commented_on(
     assert desk.github.comments == []
 
 
-def test_who_hides_among_a_thousand_files_is_not_believed(
-    desk: Desk, result: dict[str, Any]
+@pytest.mark.parametrize("many, known", [(2998, True), (2999, False)])
+def test_who_hides_among_thousands_of_files_is_not_believed(
+    desk: Desk, result: dict[str, Any], many: int, known: bool
 ) -> None:
-    desk.github.files += [{"filename": f"stages/1/{n}"} for n in range(1500)]
+    before = [{"filename": f"docs/{number}"} for number in range(many)]
+    desk.github.files = before + desk.github.files
     desk.leave(result)
     assert desk.report(FIRST).status == 0
-    assert "> [!WARNING]" in desk.body
+    assert "96 of 100 points" in desk.body
+    assert ("> [!WARNING]" in desk.body) != known
+    assert ("touches more files than GitHub tells" in desk.body) != known
 
 
 def test_another_branchs_grader_is_not_believed(
@@ -378,7 +396,8 @@ def test_a_memory_that_makes_no_sense_is_none(memory: str) -> None:
     "run, words",
     [
         ({"event": "push"}, "for no pull request"),
-        ({"conclusion": "cancelled"}, "not finished"),
+        ({"conclusion": "action_required"}, "waits for approval"),
+        ({"conclusion": "cancelled", "head_sha": SECOND}, "no open pull request"),
         ({"head_sha": SECOND}, "no open pull request"),
         ({"head_branch": "other&state=closed"}, "no open pull request"),
     ],
