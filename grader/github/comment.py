@@ -87,7 +87,13 @@ def write(news: News, before: Memory | None) -> str:
 
 
 def _memory_of(news: News) -> Memory:
-    passed = {stage.number: stage.ids("passed") for stage in news.stages}
+    """The ids that our rubric has: of a stranger's there may be more than fit."""
+    passed = {
+        stage.number: [
+            id for id in stage.ids("passed") if id in rubric.load(stage.number).checks
+        ]
+        for stage in news.stages
+    }
     return Memory(news.head, passed, {s.number: s.score for s in news.stages})
 
 

@@ -2,7 +2,7 @@
 
 Which pull request that is, and what it touches, is asked of GitHub. What the artifact
 says is shown, and believed only as far as the pull request cannot have changed the
-workflow that made it.
+workflow that made it, and as it fits what this pull request is.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from grader import rubric
 from grader.failure import CannotGrade
 from grader.github import api, artifact, changes, comment, event
 from grader.github.api import Api
+from grader.github.changes import is_workflow
 from grader.github.comment import News
 from grader.github.inert import code, short
 
@@ -54,12 +56,14 @@ def comment_on(folder: Path) -> int:
     return 0
 
 
-def _pulls(github: Api, run: Any) -> Iterator[dict[str, Any]]:
-    """The open pull requests whose head is what RUN was for."""
+def _pulls(
+    github: Api, run: Any, state: str = "open", pages: int = 1
+) -> Iterator[dict[str, Any]]:
+    """The pull requests in STATE whose head is what RUN was for."""
     owner = event.text(run, "head_repository", "owner", "login")
     head = f"{owner}:{event.text(run, 'head_branch')}"
     sha = event.sha(run, "head_sha")
-    for pull in github.listed("pulls", 1, state="open", head=head):
+    for pull in github.listed("pulls", pages, state=state, head=head):
         if event.text(pull, "head", "sha") == sha and type(pull.get("number")) is int:
             yield pull
 
@@ -72,8 +76,10 @@ def _tell(
     if event.text(github.get(f"pulls/{number}"), "head", "sha") != sha:
         print(f"comment: #{number} has gone on since; the next run will tell")
         return
-    warnings = _warnings(touched, event.text(pull, "base", "ref"), branch)
     stages, notes = _result(folder, touched, event.text(run, "conclusion"))
+    doubts = [*_of_workflow(touched), *_of_base(github, pull, run, branch)]
+    doubts += _of_result(stages, touched)
+    warnings = [f"{doubt}: **look before you believe this.**" for doubt in doubts]
     log = f"{_server()}/{github.repository}/actions/runs/{_number(run)}"
     news = News(sha, log, stages, warnings, notes + _outside(touched, warnings))
     ours = _our_comment(github, number)
@@ -101,34 +107,63 @@ def _touched(github: Api, number: int) -> changes.Changes:
     return found
 
 
-def _warnings(touched: changes.Changes, base: str, branch: str) -> list[str]:
-    """Why the result is not to be believed without a look."""
-    why = []
-    if workflows := [path for path in touched.outside if _is_ours(path)]:
-        why.append(f"This pull request changes {_named(workflows)}")
+# -- why the result is not to be believed without a look ------------------------
+
+_OWN_WORK = "so it may have changed how it was graded"
+
+
+def _of_workflow(touched: changes.Changes) -> Iterator[str]:
+    if workflows := [path for path in touched.outside if is_workflow(path)]:
+        yield f"This pull request changes {_named(workflows)}, {_OWN_WORK}"
     elif not touched.known:
-        why.append("This pull request touches more files than GitHub tells of")
+        much = "touches more files than GitHub tells of"
+        yield f"This pull request {much}, {_OWN_WORK}"
+
+
+def _of_base(github: Api, pull: dict[str, Any], run: Any, branch: str) -> Iterator[str]:
+    """A run does not say for which of the pull requests with its commit it was, and
+    each can be for another base."""
+    base = event.text(pull, "base", "ref")
     if base != branch:
-        why.append(
+        yield (
             f"This pull request is for {code(base)} and not for {code(branch)}, whose "
-            "grader and rubric are others"
+            f"grader and rubric are others, {_OWN_WORK}"
         )
-    doubt = "so it may have changed how it was graded"
-    return [f"{reason}, {doubt}: **look before you believe this.**" for reason in why]
+    for other in _pulls(github, run, "all", _PAGES):
+        theirs = event.text(other, "base", "ref")
+        if theirs != base:
+            yield (
+                f"Pull request #{other['number']} has the same commit and is for "
+                f"{code(theirs)}, so this may be its grade"
+            )
+            return
+
+
+def _of_result(stages: list[artifact.Stage], touched: changes.Changes) -> Iterator[str]:
+    if not stages:
+        return
+    graded = sorted(stage.number for stage in stages)
+    if touched.known and graded != touched.stages:
+        yield (
+            f"Of the stages {_listed(touched.stages)} that this pull request touches, "
+            f"{_listed(graded)} is what was graded"
+        )
+    for stage in stages:
+        ours = rubric.load(stage.number).checks.values()
+        if {c.id: c.max_points for c in stage.checks} != {c.id: c.points for c in ours}:
+            yield f"Stage {stage.number} was not graded by the rubric that is here now"
+
+
+def _listed(stages: list[int]) -> str:
+    return ", ".join(map(str, stages)) or "none"
 
 
 def _outside(touched: changes.Changes, warnings: list[str]) -> list[str]:
-    paths = [path for path in touched.outside if not _is_ours(path)]
+    paths = [path for path in touched.outside if not is_workflow(path)]
     if not paths:
         return []
     effect = "" if warnings else ", and without effect on the grade"
     return [f"Also touched, outside `stages/`{effect}: {_named(paths)}."]
-
-
-def _is_ours(path: str) -> bool:
-    """Whether a pull request that touches PATH can change the workflow itself, which
-    runs as the pull request has it. All else is taken from its base."""
-    return path == ".github" or path.startswith(".github/")
 
 
 def _named(paths: list[str]) -> str:

@@ -368,11 +368,67 @@ def test_another_branchs_grader_is_not_believed(
     assert "is for `my-own-@grader` and not for `main`" in desk.body
 
 
+@pytest.mark.parametrize("state", ["open", "closed"])
+def test_of_two_pull_requests_with_one_commit_each_may_have_the_others_grade(
+    desk: Desk, result: dict[str, Any], state: str
+) -> None:
+    (first,) = desk.github.pulls
+    easy = {"number": 8, "base": {"ref": "easy"}, "state": state}
+    desk.github.pulls.append(first | easy)
+    desk.leave(result)
+    assert desk.report(FIRST).status == 0
+    about = {one["issue_url"][-1]: one["body"] for one in desk.github.comments}
+    assert set(about) == ({"7", "8"} if state == "open" else {"7"})
+    assert "#8 has the same commit and is for `easy`" in about["7"]
+    assert "### ⚠️ Echo Lab" in about["7"]
+    if state == "open":
+        assert "#7 has the same commit and is for `main`" in about["8"]
+
+
+def test_a_result_for_other_stages_than_are_touched_is_not_believed(
+    desk: Desk, result: dict[str, Any]
+) -> None:
+    desk.github.files.append({"filename": "stages/3/tcp_server.c"})
+    desk.leave(result)
+    assert desk.report(FIRST).status == 0
+    assert "### ⚠️ Echo Lab: 96 of 100 points" in desk.body
+    assert "the stages 1, 3 that this pull request touches, 1 is what was" in desk.body
+
+
+def test_a_result_by_another_rubric_is_not_believed(
+    desk: Desk, result: dict[str, Any]
+) -> None:
+    (stage,) = result["stages"]
+    del stage["checks"][1:]
+    (check,) = stage["checks"]
+    check |= {"status": "passed", "points": 1, "max_points": 1}
+    stage |= {"score": 1, "max_score": 1}
+    desk.leave(result | {"score": 1, "max_score": 1})
+    assert desk.report(FIRST).status == 0
+    assert "### ⚠️ Echo Lab: 1 of 1 points" in desk.body
+    assert "Stage 1 was not graded by the rubric that is here now" in desk.body
+
+
+def test_of_a_strangers_checks_only_ours_are_remembered(
+    desk: Desk, result: dict[str, Any]
+) -> None:
+    (stage,) = result["stages"]
+    ours = {check["id"] for check in stage["checks"]}
+    like = stage["checks"][0] | {"status": "passed", "points": 0, "max_points": 0}
+    many = 200 - len(ours)
+    stage["checks"] += [like | {"id": f"{'x' * 40}/{n:040}"} for n in range(many)]
+    desk.leave(result)
+    assert desk.report(FIRST).status == 0
+    kept = comment.remembered(desk.body)
+    assert kept and set(kept.passed[1]) <= ours and len(desk.body) < 5000
+
+
 def test_somebody_elses_comment_with_our_mark_is_left_alone(
     desk: Desk, result: dict[str, Any]
 ) -> None:
-    theirs = {"id": 1, "user": {"login": "kit", "type": "User"}}
+    theirs: dict[str, Any] = {"id": 1, "user": {"login": "kit", "type": "User"}}
     theirs["body"] = comment.MARK + "{} -->\n full marks"
+    theirs["issue_url"] = f"{desk.github.url}/repos/{github_api.REPOSITORY}/issues/7"
     desk.github.comments.append(dict(theirs))
     desk.leave(result)
     assert desk.report(FIRST).status == 0
