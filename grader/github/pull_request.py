@@ -21,7 +21,7 @@ from grader import child, rubric
 from grader.failure import CannotGrade
 from grader.github import changes, event
 from grader.github.annotations import annotate
-from grader.github.changes import Changes
+from grader.github.changes import Changes, is_workflow
 from grader.github.inert import code, short
 from grader.result import read
 from grader.submission import REPOSITORY
@@ -31,6 +31,7 @@ from grader.submission import REPOSITORY
 _SECONDS = 50 * 60.0
 
 _PATHS_NAMED = 10
+_NO_EFFECT = "and without effect on the grade"
 _REPORT = "report.md"
 
 
@@ -43,7 +44,8 @@ def grade(head: Path, out: Path) -> int:
     """
     commit, touched = _look_at(head)
     for path in touched.outside[:_PATHS_NAMED]:
-        print(f"Outside stages/, and without effect on the grade: {short(path, 200)}")
+        effect = "which may change this grade" if is_workflow(path) else _NO_EFFECT
+        print(f"Outside stages/, {effect}: {short(path, 200)}")
     if not touched.stages:
         _say("Nothing to grade: no stage is touched.", touched)
         return 0
@@ -161,15 +163,27 @@ def _say(
 
 def _outside(paths: list[str]) -> str:
     """What the summary says of PATHS outside stages/."""
-    if not paths:
-        return ""
+    ours = [path for path in paths if is_workflow(path)]
+    others = [path for path in paths if path not in ours]
+    said = []
+    if ours:
+        said.append(
+            "This pull request changes how it is graded itself, for the workflow that "
+            f"does it is the pull request's own version: {_named(ours)}."
+        )
+    if others:
+        said.append(
+            "This pull request also touches files outside `stages/`. They have no "
+            "effect on this grade, which was made with the base's version of them: "
+            f"{_named(others)}."
+        )
+    return "\n\n".join(said)
+
+
+def _named(paths: list[str]) -> str:
     named = ", ".join(code(path) for path in paths[:_PATHS_NAMED])
     more = len(paths) - _PATHS_NAMED
-    return (
-        "This pull request also touches files outside `stages/`. They have no effect "
-        "on this grade, which was made with the base's version of them: "
-        f"{named}{f' and {more} more' if more > 0 else ''}."
-    )
+    return f"{named}{f' and {more} more' if more > 0 else ''}"
 
 
 def _add_to_summary(markdown: str) -> None:

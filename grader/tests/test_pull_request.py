@@ -215,7 +215,10 @@ def test_a_hostile_pull_request_gets_what_its_stages_deserve(
     (warning,) = commands(run)
     assert warning.startswith("::warning file=stages/1/tcp_server.c,line=1,")
     assert not re.search(r"(?m)^::error|##\[", warning)
-    assert "no effect" in run.summary and "`Makefile`" in run.summary
+    of_workflow, others = run.summary.split("files outside `stages/`")
+    assert f"own version: `{GRADE}`" in of_workflow and GRADE not in others
+    assert "no effect" in others and "`Makefile`" in others
+    assert f"which may change this grade: {GRADE}" in run.log
     for markup in ("<img", "![x]"):  # only ever as code
         assert markup not in re.sub(r"(?s)```.*?```|`[^`\n]*`", "", run.summary)
 

@@ -322,9 +322,20 @@ def test_lint_names_the_tool_that_is_missing(house: Path) -> None:
 # ------------------------------------------------------------------ packages ----
 
 
+def named(markdown: str) -> set[str]:
+    """The packages in the tables of MARKDOWN."""
+    return set(re.findall(r"^\|\s*`([a-z0-9.+-]+)`", markdown, re.M))
+
+
 def test_readme_names_the_packages_that_setup_installs() -> None:
     section = (ROOT / "README.md").read_text().partition("\n## Dependencies\n")[2]
     section = section.partition("\n## ")[0]
-    named = re.findall(r"^\|\s*`([a-z0-9.+-]+)`", section, re.M)
-    groups = (packages(group) for group in ("grade", "test", "browser", "lint"))
-    assert sorted(named) == sorted(set().union(*groups))
+    grading, _, besides = section.partition("`make setup-test` installs")
+    assert named(grading) == set(packages("grade"))
+    groups = (packages(group) for group in ("test", "browser", "lint"))
+    assert named(besides) == set().union(*groups)
+
+
+def test_setup_installs_what_grades_a_pull_request() -> None:
+    steps = (ROOT / ".github/workflows/grade.yml").read_text()
+    assert "setup-test" not in steps and "git" in packages("grade")
