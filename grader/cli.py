@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     grade = commands.add_parser("grade", help="grade a submission")
     grade.add_argument(
         "stages", nargs="*", type=_stage, metavar="STAGE",
-        help="which stages (1, 2, 3); without, all that the submission has",
+        help=f"which ({submission.listed()}); without, all that the submission has",
     )  # fmt: skip
     _add_what_is_graded(grade)
     grade.add_argument(

@@ -134,6 +134,20 @@ def test_a_pull_request_that_touches_no_stage_passes(pull: Pull) -> None:
     assert not (run.workspace / "grade").exists()
 
 
+def test_a_handouts_own_workflow_grades_as_ours_does(tmp_path: Path) -> None:
+    handout = tmp_path / "handout"
+    command = ["make", "-s", "handout", f"DIR={handout}"]
+    subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
+    git(handout, "init", "--quiet", "--initial-branch=main")
+    commit(handout)
+    solution = REPOSITORY / "solutions/1/tcp_server.c"
+    run = pull_from(
+        handout, tmp_path, lambda fork: shutil.copy(solution, fork / "stages/1")
+    )
+    assert run.status == 0, run.log
+    assert result_of(run)["score"] == 100
+
+
 @pytest.mark.parametrize("fault", runner.FAULTS)
 def test_a_fault_of_the_grader_is_no_grade(tmp_path: Path, fault: str) -> None:
     course = runner.course(tmp_path / "course")

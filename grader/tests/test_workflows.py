@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from grader.submission import REPOSITORY
-from grader.tests import workflows
+from grader.tests import runner, workflows
 
 FOLDER = REPOSITORY / ".github/workflows"
 OURS = {path.stem: path.read_text() for path in sorted(FOLDER.iterdir())}
@@ -103,3 +103,22 @@ def test_make_lint_reads_the_workflows(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stdout.startswith(f"{bad}: grade: a command is not one call")
+
+
+CI = [
+    step["run"]
+    for job in runner.load(FOLDER / "ci.yml")["jobs"].values()
+    for step in job["steps"]
+    if "run" in step
+]
+# What takes no time where all is installed; of all else, that make knows how.
+CHEAP = {"setup", "setup-test", "isolation", "grade"}
+
+
+@pytest.mark.parametrize("command", sorted(set(CI)))
+def test_each_step_of_ci_can_be_run(command: str) -> None:
+    program, *words = command.split()
+    asked = [program, *words] if CHEAP >= set(words) else [program, "-n", *words]
+    done = subprocess.run(asked, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
