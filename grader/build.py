@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader.submission import REPOSITORY, Submission
-from grader.workplace import compile_in, hand_over
+from grader.workplace import FILE_BYTES, compile_in, hand_over
 
 PLAIN = ("-std=gnu17", "-O2", "-g", "-Wall", "-Wextra", "-pthread")
 SANITIZED = (
@@ -105,8 +105,10 @@ class Workshop:
     def _tells_sanitizers(self) -> str:
         """A function of the sanitizers that the plain program has, or calls if it is
         there; "" if none. So it could have them look away."""
-        nm = ["/usr/bin/nm", "program"]
-        _, symbols = compile_in(self._folder / "plain", nm, self._isolation)
+        nm, place = ["/usr/bin/nm", "program"], self._folder / "plain"
+        status, symbols = compile_in(place, nm, self._isolation, FILE_BYTES)
+        if status:
+            return "there are too many names in it to look them through"
         found = re.search(r"\b__(?:asan|lsan|ubsan|sanitizer)_\w+", symbols)
         return found[0] if found else ""
 

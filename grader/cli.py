@@ -234,7 +234,15 @@ def _grade(options: argparse.Namespace) -> int:
     stages = _stages(options)
     isolation, reason = isolating.enter(options.isolation)
     shortage = guard.shortage()
-    result = Result(options.seed, isolation)
+    request = grading.Request(
+        options.submission,
+        stages,
+        options.only,
+        options.seed,
+        isolation,
+        options.first,
+    )
+    result = grading.begin(request)
     progress = Terminal(sys.stdout)
     began = time.monotonic()
 
@@ -246,14 +254,6 @@ def _grade(options: argparse.Namespace) -> int:
 
     keep()  # a result that cannot be written is said at once
     _forget_exports(options)
-    request = grading.Request(
-        options.submission,
-        stages,
-        options.only,
-        options.seed,
-        isolation,
-        options.first,
-    )
     try:
         grading.grade(request, result, progress, keep)
     finally:

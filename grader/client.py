@@ -140,6 +140,10 @@ class Connection:
         """What is still due to it, for programs; nothing, if nothing is."""
         return {}
 
+    def check(self) -> Fault | None:
+        """What is wrong, if anything is."""
+        return None
+
     def send(self, data: bytes) -> None:
         """Send DATA, as much as goes without waiting; the rest is queued."""
         self._queue += data
@@ -320,7 +324,7 @@ class Client(Connection):
         return Finding("hung_up", says, self.lacks(), "The connection shows")
 
     def check(self) -> Fault | None:
-        """What is wrong, if anything is."""
+        """See Connection."""
         if self._fault or not self.ended or self.closed or self.may_be_cut:
             return self._fault
         if self.ended == "reset" and not self.connected:

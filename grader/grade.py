@@ -64,6 +64,21 @@ class Request:
     first: tuple[str, ...] = ()  # ids of checks to try before the others
 
 
+def begin(request: Request) -> Result:
+    """The result as it is before anything is known: nothing of what is asked for is
+    graded yet, and whoever finds it like that can see so."""
+    stages = []
+    for number in request.stages:
+        checks = rubric.select(rubric.load(number), request.only).values()
+        stage = StageResult(number, sum(check.points for check in checks))
+        stage.checks = [
+            CheckResult(c.id, c.title, c.requirement, c.points, hint=c.hint)
+            for c in checks
+        ]
+        stages.append(stage)
+    return Result(request.seed, request.isolation, stages)
+
+
 def grade(
     request: Request, result: Result, progress: Progress, keep: Callable[[], None]
 ) -> None:
@@ -71,17 +86,8 @@ def grade(
 
     Raises CannotGrade and KeyboardInterrupt, with all that is known in RESULT.
     """
-    for number in request.stages:
-        loaded = rubric.load(number)
-        checks = rubric.select(loaded, request.only)
-        points = sum(check.points for check in checks.values())
-        stage = StageResult(number, points)
-        stage.checks = [
-            CheckResult(c.id, c.title, c.requirement, c.points, hint=c.hint)
-            for c in checks.values()
-        ]
-        result.stages.append(stage)
-        keep()
+    for stage in result.stages:
+        checks = rubric.select(rubric.load(stage.stage), request.only)
         with workplace.folder() as folder:
             ordered = rubric.in_order(checks, request.first)
             _grade_stage(request, stage, ordered, folder, progress, keep)

@@ -15,11 +15,15 @@ import os
 import socket
 from collections.abc import Callable
 
-from grader.client import Connection
+from grader.client import Connection, Fault
 from grader.difference import around, likeness, parting
 from grader.program import Program
 from grader.scene import Scene, free_port
 from grader.transcript import in_bytes, quote
+
+
+# What is sent beyond all that was typed is shown, as much as this of it: in bytes.
+UNTYPED = 1 << 20
 
 
 class Keyboard(Connection):
@@ -77,6 +81,7 @@ class Peer(Connection):
 
     def __init__(self, scene: Session, sock: socket.socket, echoes: bool) -> None:
         super().__init__(scene, sock, "the server")
+        self.scene: Session
         self.connected = True
         self.echoes = echoes
         self.taken = bytearray()
@@ -87,6 +92,16 @@ class Peer(Connection):
         self.taken += data
         if self.echoes:
             self.send(data)
+
+    def check(self) -> Fault | None:
+        """See Connection: a client that sends without end."""
+        if self.received <= self.scene.typed + UNTYPED:
+            return None
+        return Fault(
+            "the client sends what nobody has typed",
+            f"{in_bytes(self.scene.typed)} at the most",
+            f"{in_bytes(self.received)} by now",
+        )
 
     def expect(self, data: bytes) -> None:
         """Expect DATA, and not a byte of anything else, to come from the client."""
@@ -200,6 +215,11 @@ class Session(Scene):
         self.note("the client", f"connects to {where}")
         self.add(peer)
         return peer
+
+    @property
+    def typed(self) -> int:
+        """How many bytes were typed so far."""
+        return self._keyboard.sent + self._keyboard.queued
 
     def types(self, data: bytes) -> None:
         """Write DATA to the client's standard input."""

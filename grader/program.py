@@ -19,7 +19,7 @@ from grader import guard, procfs, strays, usage
 from grader.failure import CannotGrade
 from grader.guard import Guard
 from grader.isolation import LAUNCHERS_SAY, as_stranger, stranger
-from grader.sandbox import cell, was_entered
+from grader.sandbox import SANITIZERS, cell, was_entered
 from grader.syscalls import refused_system_calls
 
 # What a program may open, softly and at most, unless a check says otherwise.
@@ -96,7 +96,7 @@ class Program:
         launchers = self._launchers(descriptors, environment or {})
         theirs = self._open_outputs(terminal)
         self._status_fd, their_status = os.pipe()
-        with refused_system_calls() as filter_fd:
+        with refused_system_calls(tracing=SANITIZERS == libraries) as filter_fd:
             passed = [their_status, filter_fd] if isolation == "bubblewrap" else []
             command = [str(path), *arguments]
             if passed:

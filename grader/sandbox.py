@@ -76,9 +76,12 @@ def was_entered(report: bytes) -> bool:
 
 
 def _own_folders(scratch_bytes: int) -> list[str]:
-    """bwrap's options for a cell's own /proc, /dev and /tmp."""
+    """bwrap's options for a cell's own /proc, /dev and /tmp. What init has open is
+    nobody's business, and of terminals the machine has only so many."""
     return [
-        "--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev",
+        "--proc", "/proc", "--tmpfs", "/proc/1", "--remount-ro", "/proc/1",
+        "--dev", "/dev", "--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts",
+        "--remount-ro", "/dev",
         "--size", str(scratch_bytes), "--tmpfs", "/tmp",
     ]  # fmt: skip
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from grader import procfs
-from grader.client import Client, Connection, Fault
+from grader.client import Connection, Fault
 from grader.failure import CannotGrade, Failure, Finding
 from grader.program import Program, signal_name
 from grader.transcript import Transcript
@@ -36,7 +36,7 @@ class Scene:
         self._awaited: set[Connection] = set()
         self._selector = selectors.DefaultSelector()
         self._masks: dict[Connection, int] = {}
-        self._faults: list[Fault] = []
+        self._fault: Fault | None = None
         self.transcript = Transcript()
 
     def note(self, who: str, does: str, data: bytes = b"", count: int = 0) -> None:
@@ -52,8 +52,8 @@ class Scene:
 
     def update(self, connection: Connection) -> None:
         """Watch for what a connection wants now, and see whether it is all right."""
-        if isinstance(connection, Client) and (fault := connection.check()):
-            self._faults.append(fault)
+        if not self._fault:
+            self._fault = connection.check()
         mask = selectors.EVENT_READ if connection.wants_read() else 0
         mask |= selectors.EVENT_WRITE if connection.wants_write() else 0
         if mask == self._masks.get(connection, 0):
@@ -175,7 +175,7 @@ class Scene:
         """
         watch = Watch(self.program, self._peers, self.port)
         moved = time.monotonic()
-        while not self.program.ended():
+        while not self.program.ended() and not self._fault:
             if self.pump(0.002):
                 watch.moved()
                 moved = time.monotonic()
@@ -209,8 +209,8 @@ class Scene:
 
     def check(self) -> None:
         """Raise Failure if any connection has seen something wrong."""
-        if self._faults:
-            raise self.failure(*self._faults[0])
+        if self._fault:
+            raise self.failure(*self._fault)
 
     def failure(
         self,

@@ -21,7 +21,8 @@ from grader.sandbox import compiler_cell, was_entered
 from grader.syscalls import refused_system_calls
 
 _SECONDS = 60
-_LIMITS = ("--cpu=40", f"--as={2 << 30}", f"--fsize={64 << 20}", "--core=1")
+FILE_BYTES = 64 << 20
+_LIMITS = ("--cpu=40", f"--as={2 << 30}", f"--fsize={FILE_BYTES}", "--core=1")
 _OUTPUT_BYTES = 64 << 10
 
 # Far more than a right submission's builds take of the disk.
@@ -59,10 +60,12 @@ def hand_over(place: Path) -> None:
             os.chown(path, user, user)
 
 
-def compile_in(place: Path, command: list[str], isolation: str) -> tuple[int, str]:
+def compile_in(
+    place: Path, command: list[str], isolation: str, most: int = _OUTPUT_BYTES
+) -> tuple[int, str]:
     """Run COMMAND, a compiler's, in PLACE: its exit status, and what it said.
 
-    At most 60 seconds, 2 GiB of memory, files of 64 MiB, and 64 KiB of what it
+    At most 60 seconds, 2 GiB of memory, files of 64 MiB, and MOST bytes of what it
     says. Raises CannotGrade if it is not installed, if the disk is full, or if
     its cell cannot be made.
     """
@@ -76,14 +79,16 @@ def compile_in(place: Path, command: list[str], isolation: str) -> tuple[int, st
             command = compiler_cell(place, command, *passed)
         status = _run(command, place, output, passed)
         output.seek(0)
-        text = output.read(_OUTPUT_BYTES).decode(errors="replace")
+        text = output.read(most).decode(errors="replace")
         report.seek(0)
         entered = isolation != "bubblewrap" or was_entered(report.read())
     if status is None:
         return 1, f"the compiler was not done after {_SECONDS} seconds"
     if status and _room(place) < _ROOM_BYTES // 2:
         raise CannotGrade(f"no space left in {place.parent}")
-    if not entered or (status and text.startswith(LAUNCHERS_SAY)):
+    # Without a cell there are only words to go by, and #line can put them there, too.
+    in_a_cell = isolation == "bubblewrap"
+    if not entered or (status and not in_a_cell and text.startswith(LAUNCHERS_SAY)):
         raise CannotGrade(f"the compiler could not be started: {text}")
     return status, text
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from grader.submission import REPOSITORY, STAGES
-
+from grader.tests.closing import SHOWN
 
 _HEAVY = ("test_attacks.py", "test_programs.py")
 
@@ -89,20 +89,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take over the matrix from the process that graded the programs."""
-    from grader.tests.matrix import MATRIX
-
-    if text := getattr(node, "workeroutput", {}).get("matrix"):
-        node.config.stash[MATRIX] = text
+    """Take over what another process wants to be shown."""
+    shown = getattr(node, "workeroutput", {}).get("shown", {})
+    node.config.stash.setdefault(SHOWN, {}).update(shown)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Show the matrix of what was said of the programs, if any was graded."""
-    from grader.tests.matrix import MATRIX  # which imports from here
-
-    if MATRIX in config.stash:
-        terminalreporter.section("what the grader says of the programs")
-        terminalreporter.write_line(config.stash[MATRIX])
+    """Show what tests want to be shown: the matrix, the table of attacks."""
+    for title, text in config.stash.get(SHOWN, {}).items():
+        terminalreporter.section(title)
+        terminalreporter.write_line(text)
 
 
 @pytest.fixture

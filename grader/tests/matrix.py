@@ -22,8 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from grader import rubric
 from grader.submission import STAGES
 from grader.tests.conftest import Graded, run_grader
@@ -33,9 +31,6 @@ TABLE: dict[str, dict[str, Any]] = tomllib.loads((PROGRAMS / "wrong.toml").read_
 
 # Grading is mostly waiting: more runs than processors share them well.
 AT_ONCE = 3 * (os.cpu_count() or 1)
-
-# Where test_programs.py puts the matrix, to be shown at its end.
-MATRIX: pytest.StashKey[str] = pytest.StashKey()
 
 _LETTERS = string.ascii_letters
 _MARKS = {"passed": "·", "failed": "x", "skipped": " ", "error": "!"}

@@ -26,6 +26,7 @@ import pytest
 
 from grader.submission import REPOSITORY, STAGES
 from grader.tests.attacks.witness import Witnessed
+from grader.tests.closing import show_at_the_end
 
 ATTACKS = Path(__file__).with_name("attacks")
 TABLE: dict[str, dict[str, Any]] = tomllib.loads((ATTACKS / "attacks.toml").read_text())
@@ -237,11 +238,37 @@ def attacked(
         and item.callspec.params.get("name") in TABLE
     }
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {
+        verdicts = {
             name: pool.submit(_attack, room / name, repository, name)
             for name in sorted(wanted, key=_how_long)
         }
+        yield verdicts
         pool.shutdown(cancel_futures=True)
+    done = {n: v.result() for n, v in verdicts.items() if not v.cancelled()}
+    title = "what becomes of hostile submissions"
+    show_at_the_end(request.config, title, _table(done))
+
+
+def _table(done: dict[str, Attacked]) -> str:
+    """A line for each attack: its verdict, and the most memory that it had."""
+    lines = [f"{'attack':<28}{'seconds':>8}{'MiB':>6}  verdict"]
+    for name, attack in sorted(done.items()):
+        if not attack.result:
+            verdict = attack.seen.err.strip()
+        elif attack.stage["status"] != "graded":
+            verdict = attack.stage["status"]
+        else:
+            points = f"{attack.stage['score']} of {attack.stage['max_score']}"
+            failed = [c for c in attack.stage["checks"] if c["status"] == "failed"]
+            why = (
+                failed[0]["evidence"].get("says") or failed[0]["message"]
+                if failed
+                else "it serves"
+            )
+            verdict = f"{points}: {why}"
+        seconds, size = attack.seen.seconds, attack.seen.most_bytes >> 20
+        lines.append(f"{name:<28}{seconds:>8.1f}{size:>6}  {verdict:.70}")
+    return "\n".join(lines)
 
 
 def _assert_machine_is_as_it_was(done: Attacked) -> None:

@@ -13,6 +13,7 @@ import pytest
 from grader import causes, rubric
 from grader.submission import REPOSITORY, STAGES
 from grader.tests import golden, matrix
+from grader.tests.closing import show_at_the_end
 from grader.tests.conftest import Graded
 from grader.tests.matrix import Program
 
@@ -34,9 +35,8 @@ def graded(request: pytest.FixtureRequest) -> Iterator[Verdicts]:
         yield verdicts
         pool.shutdown(cancel_futures=True)
     done = {p: v.result() for p, v in verdicts.items() if not v.cancelled()}
-    table = matrix.table(done)
-    request.config.stash[matrix.MATRIX] = table
-    getattr(request.config, "workeroutput", {})["matrix"] = table
+    title = "what the grader says of the programs"
+    show_at_the_end(request.config, title, matrix.table(done))
 
 
 @pytest.mark.parametrize("program", matrix.programs("right"), ids=str)

@@ -1,7 +1,7 @@
 /*
  * Attaches to every process that it sees, with ptrace and with what reads and
- * writes another's memory. It sees the cell's init and nobody else, and that
- * has nothing that it does not have itself, but for a counter of events.
+ * writes another's memory, or takes what it has open. It sees the cell's init
+ * and nobody else; whoever has that in hand outlives the grader.
  */
 #include "contained.h"
 
@@ -10,21 +10,18 @@
 
 static void take_from_init(void)
 {
+	static const char *const names[] = {"exe", "mem", "root", "fd/0",
+					    "maps"};
 	long init = syscall(SYS_pidfd_open, 1, 0);
-	char path[64], name[64];
-	struct stat status;
-	ssize_t count;
-	long mine;
+	char path[64];
 
-	for (int fd = 3; fd < 64; fd++) {
-		mine = syscall(SYS_pidfd_getfd, init, fd, 0);
-		snprintf(path, sizeof(path), "/proc/self/fd/%ld", mine);
-		count = readlink(path, name, sizeof(name));
-		if (mine < 0 || fstat((int)mine, &status) < 0)
-			continue;
-		if (count < 20 || memcmp(name, "anon_inode:[eventfd]", 20) != 0)
-			breach("init's %.*s", (int)count, name);
-		close((int)mine);
+	for (int fd = 0; fd < 64; fd++)
+		if (syscall(SYS_pidfd_getfd, init, fd, 0) >= 0)
+			breach("init's descriptor %d", fd);
+	for (size_t i = 0; i < COUNT(names); i++) {
+		snprintf(path, sizeof(path), "/proc/1/%s", names[i]);
+		if (open(path, O_RDONLY) >= 0)
+			breach("opened %s", path);
 	}
 }
 
@@ -35,7 +32,7 @@ int main(int argc, char *argv[])
 
 	contained();
 	take_from_init();
-	for (pid_t pid = 2; pid < 3000; pid++) {
+	for (pid_t pid = 1; pid < 3000; pid++) {
 		struct iovec remote = {(void *)0x400000, sizeof(data)};
 
 		if (pid == getpid())
