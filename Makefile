@@ -107,12 +107,13 @@ C_FILES = $(wildcard stages/*/*.[ch] solutions/*/*.[ch] grader/*.c \
 	grader/milestones/*.[ch])
 C_FLAGS := -std=gnu17 -Wall -Wextra -Werror
 C_STRICT := $(C_FLAGS) -Wshadow -Wconversion -Wstrict-prototypes -O2 -fanalyzer
+STAGES := $(notdir $(wildcard stages/*))
 LINTERS := clang-format clang-tidy black flake8 mypy shellcheck yamllint
 
 # The distribution's tools, for the same reason as its Python.
 lint format: export PATH := /usr/bin:/bin
 
-lint: linters lint-1 lint-2 lint-3 ## look for faults in C, Python, shell and YAML
+lint: linters $(STAGES:%=lint-%) ## look for faults in C, Python, shell and YAML
 	clang-format --dry-run -Werror $(C_FILES)
 	black --check grader
 	flake8 grader

@@ -36,6 +36,7 @@ github/         pull requests: graded, and commented on
 regrade.py      grades again at each save (saves.py), and tells what changed
 cohort.py       a whole class, each by a grader of its own (child.py), and in shards
 handout.py      what students get of all this; autograder.py, the zip for Gradescope
+gradescope/     what runs the grader there; classroom50/, the same for Classroom 50
 """
 
 VERSION = "1.0"

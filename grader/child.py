@@ -14,7 +14,7 @@ from grader import submission
 
 # A grader that is told to end does so as soon as it has ended the program that it
 # runs. One that takes so long is stuck.
-_ENDING_SECONDS = 20
+ENDING_SECONDS = 20
 
 
 @contextlib.contextmanager
@@ -43,7 +43,7 @@ def running(
         if process.poll() is None:
             process.terminate()
         try:
-            process.communicate(timeout=_ENDING_SECONDS)
+            process.communicate(timeout=ENDING_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()

@@ -1,7 +1,8 @@
 """The command line: what may be asked, and the exit status that answers.
 
 0 full marks on all that was graded; 1 points were lost; 2 could not grade, with
-one line on standard error that says why.
+one line on standard error that says why. What nobody foresaw is the grader's own
+fault: 2, with Python's own words before that line.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import re
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -94,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     grade = commands.add_parser("grade", help="grade a submission")
     grade.add_argument(
         "stages", nargs="*", type=_stage, metavar="STAGE",
-        help="which stages (1, 2, 3); without, all that the submission has",
+        help=f"which ({submission.listed()}); without, all that the submission has",
     )  # fmt: skip
     _add_what_is_graded(grade)
     grade.add_argument(
@@ -391,6 +393,10 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         said = "interrupted"
         said += "; not all was graded" if options.command in ("grade", "class") else ""
+    except Exception as fault:  # Python's exit status for it is our "points were lost"
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
+        said = f"a fault of the grader's own: {type(fault).__name__}: {fault}"
     with contextlib.suppress(OSError):
         print(f"grader: {one_line(said)}", file=sys.stderr)
     return 2

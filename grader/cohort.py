@@ -24,7 +24,7 @@ from grader import child
 from grader.failure import CannotGrade
 from grader.lesson import one_line
 from grader.report import grades
-from grader.result import write
+from grader.result import read, write
 
 _SCHEMA = "echolab/class/v1"
 _CLASS, _GRADES, _RESULT, _PAGE = (
@@ -207,7 +207,9 @@ def _outcome(own: Path, status: int, said: str) -> Result | str:
     """The result in the folder OWN of a grader that ended with STATUS, or why there is
     none."""
     if status in (0, 1):
-        result: Result = json.loads((own / _RESULT).read_bytes())
-        return result
+        try:
+            return read(own / _RESULT)
+        except CannotGrade as reason:
+            return str(reason)
     last = said.strip().rpartition("\n")[2].removeprefix("grader: ")
     return one_line(last) or f"its grader ended with status {status}"

@@ -136,3 +136,16 @@ def write_json(path: Path, result: Result) -> None:
     """Write RESULT to PATH. Raises CannotGrade if that fails."""
     text = json.dumps(result.as_json(), indent=1, ensure_ascii=True)
     write(path, text + "\n")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The result in PATH, as its JSON has it. Raises CannotGrade if there is none, or
+    none that is a grade: what a grader that failed had not tried would count as 0."""
+    try:
+        result: dict[str, Any] = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        raise CannotGrade("the grader left no result") from None
+    statuses = [stage["status"] for stage in result["stages"]]
+    if not statuses or "grader_error" in statuses:
+        raise CannotGrade("the grader did not finish")
+    return result

@@ -35,13 +35,18 @@ class Submission:
         return STAGES[self.stage]
 
 
+def listed() -> str:
+    """The numbers of all stages, for people."""
+    return ", ".join(map(str, sorted(STAGES)))
+
+
 def stages_in(folder: Path) -> list[int]:
     """The stages that FOLDER has a folder for. Raises CannotGrade if none."""
     if not folder.is_dir():
         raise CannotGrade(f"no folder {folder}")
     found = [stage for stage in STAGES if (folder / str(stage)).is_dir()]
     if not found:
-        raise CannotGrade(f"{folder} has none of the folders 1, 2 and 3")
+        raise CannotGrade(f"{folder} has none of the folders {listed()}")
     return found
 
 

@@ -16,7 +16,7 @@ from grader.failure import CannotGrade
 
 _SECONDS = 30
 _LARGEST = 16 << 20
-_PER_PAGE = 100
+PER_PAGE = 100
 _URL = re.compile(r"https://[\w.-]+(:\d+)?(/[\w./-]*)?|http://127\.0\.0\.1:\d+")
 
 
@@ -54,11 +54,11 @@ class Api:
     def listed(self, path: str, pages: int, **query: str) -> Iterator[dict[str, Any]]:
         """What is listed at PATH, of at most so many PAGES of a hundred."""
         for page in range(1, pages + 1):
-            found = self.get(path, **query, per_page=_PER_PAGE, page=page)
+            found = self.get(path, **query, per_page=PER_PAGE, page=page)
             if not isinstance(found, list):
                 raise CannotGrade(f"GitHub's answer to {path} is no list")
             yield from (one for one in found if isinstance(one, dict))
-            if len(found) < _PER_PAGE:
+            if len(found) < PER_PAGE:
                 return
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Any:

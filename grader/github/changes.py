@@ -66,6 +66,12 @@ def touched(paths: list[str]) -> Changes:
     return Changes(sorted(stages), sorted(outside), known=True)
 
 
+def is_workflow(path: str) -> bool:
+    """Whether a pull request that touches PATH can change the workflow that grades it,
+    which runs as the pull request has it. All else is taken from its base."""
+    return path == ".github" or path.startswith(".github/")
+
+
 def between(head: Path, base: str, commit: str) -> Changes:
     """What COMMIT of the repository HEAD touches, since it parted from BASE."""
     command = ["diff", "--name-only", "-z", "--no-renames"]

@@ -82,12 +82,18 @@ def write(news: News, before: Memory | None) -> str:
     parts += [f"> [!WARNING]\n> {warning}" for warning in news.warnings]
     parts += [_table(news.stages), _changes(news, before), _failed(news.stages)]
     parts += news.notes
-    parts.append(f"[The whole report and the log]({news.log}) · `{news.head[:7]}`")
+    parts.append(f"[The whole report and the log]({news.log})")
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _memory_of(news: News) -> Memory:
-    passed = {stage.number: stage.ids("passed") for stage in news.stages}
+    """The ids that our rubric has: of a stranger's there may be more than fit."""
+    passed = {
+        stage.number: [
+            id for id in stage.ids("passed") if id in rubric.load(stage.number).checks
+        ]
+        for stage in news.stages
+    }
     return Memory(news.head, passed, {s.number: s.score for s in news.stages})
 
 
@@ -104,13 +110,15 @@ def _memorized(memory: Memory | None) -> str:
 
 
 def _heading(news: News) -> str:
+    """The grade, and of which commit: a later one may never have been graded."""
+    commit = f"commit `{news.head[:7]}`"
     if not news.stages:
-        return "### Echo Lab: not graded"
+        return f"### Echo Lab: {commit} is not graded"
     score = sum(stage.score for stage in news.stages)
     most = sum(stage.max_score for stage in news.stages)
     enough = 100 * score >= rubric.passes_with() * most
     mark = "⚠️" if news.warnings else "✅" if enough else "❌"
-    return f"### {mark} Echo Lab: {score} of {most} points"
+    return f"### {mark} Echo Lab: {score} of {most} points for {commit}"
 
 
 def _table(stages: list[Stage]) -> str:

@@ -2,7 +2,7 @@
 
 Which pull request that is, and what it touches, is asked of GitHub. What the artifact
 says is shown, and believed only as far as the pull request cannot have changed the
-workflow that made it.
+workflow that made it, and as it fits what this pull request is.
 """
 
 from __future__ import annotations
@@ -12,19 +12,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from grader import rubric
 from grader.failure import CannotGrade
 from grader.github import api, artifact, changes, comment, event
 from grader.github.api import Api
+from grader.github.changes import is_workflow
 from grader.github.comment import News
 from grader.github.inert import code, short
 
 # The author of what is written with a workflow's own token.
 _OURSELVES = "github-actions[bot]"
 
-# What a run that was not cancelled ends with.
-_FINISHED = ("success", "failure", "timed_out")
+# How a run ends that waits for somebody's approval: the one that follows will tell.
+# All others are told of, one that was cancelled or skipped, too: a pull request can
+# have brought that about, and the grade of an earlier push shall not stay for it.
+_NOT_YET = "action_required"
 
 _PAGES = 10
+# So many pages of a pull request's files the API has, and no more.
+_FILE_PAGES = 30
 _PATHS_NAMED = 5
 
 
@@ -37,8 +43,8 @@ def comment_on(folder: Path) -> int:
     run = happened.get("workflow_run")
     if event.text(run, "event") != "pull_request":
         print("comment: that run was for no pull request")
-    elif event.text(run, "conclusion") not in _FINISHED:
-        print("comment: that run was not finished; the next one will tell")
+    elif event.text(run, "conclusion") == _NOT_YET:
+        print("comment: that run waits for approval; the next one will tell")
     else:
         github = api.from_environment()
         branch = event.text(happened, "repository", "default_branch")
@@ -50,12 +56,14 @@ def comment_on(folder: Path) -> int:
     return 0
 
 
-def _pulls(github: Api, run: Any) -> Iterator[dict[str, Any]]:
-    """The open pull requests whose head is what RUN was for."""
+def _pulls(
+    github: Api, run: Any, state: str = "open", pages: int = 1
+) -> Iterator[dict[str, Any]]:
+    """The pull requests in STATE whose head is what RUN was for."""
     owner = event.text(run, "head_repository", "owner", "login")
     head = f"{owner}:{event.text(run, 'head_branch')}"
     sha = event.sha(run, "head_sha")
-    for pull in github.listed("pulls", 1, state="open", head=head):
+    for pull in github.listed("pulls", pages, state=state, head=head):
         if event.text(pull, "head", "sha") == sha and type(pull.get("number")) is int:
             yield pull
 
@@ -68,8 +76,10 @@ def _tell(
     if event.text(github.get(f"pulls/{number}"), "head", "sha") != sha:
         print(f"comment: #{number} has gone on since; the next run will tell")
         return
-    warnings = _warnings(touched, event.text(pull, "base", "ref"), branch)
-    stages, notes = _result(folder, touched)
+    stages, notes = _result(folder, touched, event.text(run, "conclusion"))
+    doubts = [*_of_workflow(touched), *_of_base(github, pull, run, branch)]
+    doubts += _of_result(stages, touched)
+    warnings = [f"{doubt}: **look before you believe this.**" for doubt in doubts]
     log = f"{_server()}/{github.repository}/actions/runs/{_number(run)}"
     news = News(sha, log, stages, warnings, notes + _outside(touched, warnings))
     ours = _our_comment(github, number)
@@ -86,45 +96,74 @@ def _tell(
 
 def _touched(github: Api, number: int) -> changes.Changes:
     """What a pull request touches, renamed files by both names; unknown if that is
-    more than we read."""
+    more than the API tells."""
     paths = []
-    files = list(github.listed(f"pulls/{number}/files", _PAGES))
+    files = list(github.listed(f"pulls/{number}/files", _FILE_PAGES))
     for file in files:
         paths += [file.get("filename"), file.get("previous_filename")]
     found = changes.touched([path for path in paths if isinstance(path, str)])
-    if len(files) == 100 * _PAGES:
-        return changes.Changes(found.stages, found.outside, known=False)
+    if len(files) == api.PER_PAGE * _FILE_PAGES:  # any stage may be among the others
+        return changes.Changes(outside=found.outside)
     return found
 
 
-def _warnings(touched: changes.Changes, base: str, branch: str) -> list[str]:
-    """Why the result is not to be believed without a look."""
-    why = []
-    if workflows := [path for path in touched.outside if _is_ours(path)]:
-        why.append(f"This pull request changes {_named(workflows)}")
+# -- why the result is not to be believed without a look ------------------------
+
+_OWN_WORK = "so it may have changed how it was graded"
+
+
+def _of_workflow(touched: changes.Changes) -> Iterator[str]:
+    if workflows := [path for path in touched.outside if is_workflow(path)]:
+        yield f"This pull request changes {_named(workflows)}, {_OWN_WORK}"
     elif not touched.known:
-        why.append("This pull request touches more files than we look at")
+        much = "touches more files than GitHub tells of"
+        yield f"This pull request {much}, {_OWN_WORK}"
+
+
+def _of_base(github: Api, pull: dict[str, Any], run: Any, branch: str) -> Iterator[str]:
+    """A run does not say for which of the pull requests with its commit it was, and
+    each can be for another base."""
+    base = event.text(pull, "base", "ref")
     if base != branch:
-        why.append(
+        yield (
             f"This pull request is for {code(base)} and not for {code(branch)}, whose "
-            "grader and rubric are others"
+            f"grader and rubric are others, {_OWN_WORK}"
         )
-    doubt = "so it may have changed how it was graded"
-    return [f"{reason}, {doubt}: **look before you believe this.**" for reason in why]
+    for other in _pulls(github, run, "all", _PAGES):
+        theirs = event.text(other, "base", "ref")
+        if theirs != base:
+            yield (
+                f"Pull request #{other['number']} has the same commit and is for "
+                f"{code(theirs)}, so this may be its grade"
+            )
+            return
+
+
+def _of_result(stages: list[artifact.Stage], touched: changes.Changes) -> Iterator[str]:
+    if not stages:
+        return
+    graded = sorted(stage.number for stage in stages)
+    if touched.known and graded != touched.stages:
+        yield (
+            f"Of the stages {_listed(touched.stages)} that this pull request touches, "
+            f"{_listed(graded)} is what was graded"
+        )
+    for stage in stages:
+        ours = rubric.load(stage.number).checks.values()
+        if {c.id: c.max_points for c in stage.checks} != {c.id: c.points for c in ours}:
+            yield f"Stage {stage.number} was not graded by the rubric that is here now"
+
+
+def _listed(stages: list[int]) -> str:
+    return ", ".join(map(str, stages)) or "none"
 
 
 def _outside(touched: changes.Changes, warnings: list[str]) -> list[str]:
-    paths = [path for path in touched.outside if not _is_ours(path)]
+    paths = [path for path in touched.outside if not is_workflow(path)]
     if not paths:
         return []
     effect = "" if warnings else ", and without effect on the grade"
     return [f"Also touched, outside `stages/`{effect}: {_named(paths)}."]
-
-
-def _is_ours(path: str) -> bool:
-    """Whether a pull request that touches PATH can change the workflow itself, which
-    runs as the pull request has it. All else is taken from its base."""
-    return path == ".github" or path.startswith(".github/")
 
 
 def _named(paths: list[str]) -> str:
@@ -134,9 +173,10 @@ def _named(paths: list[str]) -> str:
 
 
 def _result(
-    folder: Path, touched: changes.Changes
+    folder: Path, touched: changes.Changes, conclusion: str
 ) -> tuple[list[artifact.Stage], list[str]]:
-    """What the artifact says, and what is to be said of it."""
+    """What the artifact says, and what is to be said of it, or of a run that left
+    none and ended with CONCLUSION."""
     try:
         stages = artifact.read(folder)
     except artifact.Refused as refused:
@@ -144,6 +184,8 @@ def _result(
         return [], [f"The run left a result that cannot be read: {refused}."]
     if stages is None and not touched.stages:
         return [], ["Nothing to grade: no stage is touched."]
+    if stages is None and conclusion != "failure":
+        return [], [f"The run left no result; GitHub says of it: {code(conclusion)}."]
     if stages is None or any(stage.status == "grader_error" for stage in stages):
         return [], ["The grader could not finish. The log says why."]
     return stages, []

@@ -7,7 +7,6 @@ stages is used, and nothing of it is run outside a cell.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import subprocess
@@ -18,15 +17,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from grader import rubric
+from grader import child, rubric
 from grader.failure import CannotGrade
 from grader.github import changes, event
 from grader.github.annotations import annotate
-from grader.github.changes import Changes
+from grader.github.changes import Changes, is_workflow
 from grader.github.inert import code, short
+from grader.result import read
 from grader.submission import REPOSITORY
 
+# Ten minutes less than grade.yml gives the job: one that GitHub ends tells nobody
+# why, and whoever wants no grade could have that at will.
+_SECONDS = 50 * 60.0
+
 _PATHS_NAMED = 10
+_NO_EFFECT = "and without effect on the grade"
 _REPORT = "report.md"
 
 
@@ -39,7 +44,8 @@ def grade(head: Path, out: Path) -> int:
     """
     commit, touched = _look_at(head)
     for path in touched.outside[:_PATHS_NAMED]:
-        print(f"Outside stages/, and without effect on the grade: {short(path, 200)}")
+        effect = "which may change this grade" if is_workflow(path) else _NO_EFFECT
+        print(f"Outside stages/, {effect}: {short(path, 200)}")
     if not touched.stages:
         _say("Nothing to grade: no stage is touched.", touched)
         return 0
@@ -47,11 +53,13 @@ def grade(head: Path, out: Path) -> int:
     with tempfile.TemporaryDirectory(prefix="echolab-pull-") as name:
         place = Path(name)
         refused = changes.unpack(head, commit, touched.stages, place)
-        if _run_grader(place, touched.stages, out) not in (0, 1):
-            _say("The grader could not finish; its log says why.", touched, refused)
+        try:
+            _run_grader(place, touched.stages, out)
+            result = read(out / "result.json")
+            report = (place / _REPORT).read_text(encoding="utf-8")
+        except CannotGrade as reason:
+            _say(f"Not graded: {reason}; the log says more.", touched, refused)
             return 2
-        report = (place / _REPORT).read_text(encoding="utf-8")
-    result = json.loads((out / "result.json").read_text(encoding="utf-8"))
     if os.environ.get("GITHUB_ACTIONS"):
         print("\n".join(annotate(result)), flush=True)
     passed, verdict = _verdict(result)
@@ -80,8 +88,8 @@ def _make_room(out: Path) -> None:
         raise CannotGrade(f"cannot write to {out}: {error.strerror}") from None
 
 
-def _run_grader(place: Path, stages: list[int], out: Path) -> int:
-    """Grade PLACE/stages as `make grade` does: exit status.
+def _run_grader(place: Path, stages: list[int], out: Path) -> None:
+    """Grade PLACE/stages as `make grade` does. Raises CannotGrade if it cannot.
 
     It runs in PLACE, where paths are as the student knows them and nothing but the
     sources is; -P keeps Python from looking for modules there.
@@ -97,11 +105,25 @@ def _run_grader(place: Path, stages: list[int], out: Path) -> int:
         subprocess.Popen(command, cwd=place, env=environment) as grader,
     ):
         try:
-            return grader.wait()
-        except KeyboardInterrupt:
-            grader.terminate()
-            grader.wait()  # it puts away what it has, and ends
-            raise
+            status = grader.wait(_SECONDS)
+        except subprocess.TimeoutExpired:
+            minutes = _SECONDS / 60
+            reason = f"the grader was not done after {minutes:g} minutes"
+            raise CannotGrade(reason) from None
+        finally:
+            _end(grader)
+    if status not in (0, 1):
+        raise CannotGrade("the grader could not finish")
+
+
+def _end(grader: subprocess.Popen[bytes]) -> None:
+    """End GRADER, if it is not done. It puts away what it has, if it is not stuck."""
+    if grader.poll() is None:
+        grader.terminate()
+        try:
+            grader.wait(child.ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            grader.kill()
 
 
 @contextmanager
@@ -141,15 +163,27 @@ def _say(
 
 def _outside(paths: list[str]) -> str:
     """What the summary says of PATHS outside stages/."""
-    if not paths:
-        return ""
+    ours = [path for path in paths if is_workflow(path)]
+    others = [path for path in paths if path not in ours]
+    said = []
+    if ours:
+        said.append(
+            "This pull request changes how it is graded itself, for the workflow that "
+            f"does it is the pull request's own version: {_named(ours)}."
+        )
+    if others:
+        said.append(
+            "This pull request also touches files outside `stages/`. They have no "
+            "effect on this grade, which was made with the base's version of them: "
+            f"{_named(others)}."
+        )
+    return "\n\n".join(said)
+
+
+def _named(paths: list[str]) -> str:
     named = ", ".join(code(path) for path in paths[:_PATHS_NAMED])
     more = len(paths) - _PATHS_NAMED
-    return (
-        "This pull request also touches files outside `stages/`. They have no effect "
-        "on this grade, which was made with the base's version of them: "
-        f"{named}{f' and {more} more' if more > 0 else ''}."
-    )
+    return f"{named}{f' and {more} more' if more > 0 else ''}"
 
 
 def _add_to_summary(markdown: str) -> None:

@@ -32,8 +32,8 @@ def outcomes(result: dict[str, Any], stage: int | None = None) -> Iterator[Outco
     for one in result["stages"]:
         if stage not in (None, one["stage"]):
             continue
-        for check in one["checks"]:
-            says = printable(_words(one, check))
+        for number, check in enumerate(one["checks"]):
+            says = printable(_words(one, check, is_first=number == 0))
             yield Outcome(
                 id=f"stage-{one['stage']}/{check['id']}",
                 name=one_line(f"{check['requirement']} {check['title']}"),
@@ -47,7 +47,9 @@ def outcomes(result: dict[str, Any], stage: int | None = None) -> Iterator[Outco
             )
 
 
-def _words(stage: dict[str, Any], check: dict[str, Any]) -> str:
+def _words(stage: dict[str, Any], check: dict[str, Any], is_first: bool) -> str:
+    """What the compiler said stands at the first check only: it can be long, and some
+    who read this take no more than a megabyte."""
     if check["status"] in ("failed", "error"):
         return str(check["details"] or check["message"])
     if check["status"] == "passed":
@@ -55,7 +57,8 @@ def _words(stage: dict[str, Any], check: dict[str, Any]) -> str:
     if check["blocked_by"]:
         return f"Not tried: it builds on {check['blocked_by']}, which failed."
     if stage["status"] == "build_failed":
-        return f"Not tried: it does not compile.\n{stage['build']['output']}"
+        output = stage["build"]["output"] if is_first else ""
+        return f"Not tried: it does not compile.\n{output}".rstrip("\n")
     if stage["status"] == "missing":
         return f"Not tried: {stage['build']['output']}"
     return "Not tried."

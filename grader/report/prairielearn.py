@@ -2,7 +2,7 @@
 
 Source: "External grading" in PrairieLearn's documentation. The score is a share of 1.
 A submission without a file to grade is not gradable, which costs no attempt; one that
-does not compile is, and gets nothing.
+does not compile is, and gets nothing. A file of more than a megabyte is refused.
 """
 
 from __future__ import annotations
@@ -14,17 +14,38 @@ from grader.lesson import printable
 from grader.report.outcome import outcomes
 
 
+_LARGEST = 1_000_000
+
+# How much of what a student is to read is left at each place, if all is too much.
+_LENGTHS = (100_000, 20_000, 4_000, 800)
+
+
 def render(result: dict[str, Any]) -> str:
     """RESULT as PrairieLearn reads it."""
     missing = [stage for stage in result["stages"] if stage["status"] == "missing"]
     if len(missing) == len(result["stages"]):
         says = [printable(stage["build"]["output"]) for stage in missing]
-        report: dict[str, Any] = {"gradable": False, "message": "\n".join(says)}
+        report = {"gradable": False, "message": "\n".join(says)}
         return json.dumps(report, indent=1) + "\n"
-    report = {
+    for most in _LENGTHS:
+        text = json.dumps(_report(result, most), indent=1) + "\n"
+        if len(text) <= _LARGEST:  # it is ASCII: so many bytes
+            break
+    return text
+
+
+def _report(result: dict[str, Any], most: int) -> dict[str, Any]:
+    """RESULT with texts of at most MOST characters."""
+    built = [
+        stage["build"]["output"]
+        for stage in result["stages"]
+        if stage["status"] == "build_failed"
+    ]
+    return {
         "gradable": True,
         "score": result["score"] / result["max_score"],
         "message": f"{result['score']} of {result['max_score']} points",
+        "output": _shortened(printable("\n".join(built)), most),
         "tests": [
             {
                 "name": outcome.name,
@@ -32,9 +53,15 @@ def render(result: dict[str, Any]) -> str:
                 "points": outcome.points,
                 "max_points": outcome.max_points,
                 "message": outcome.status,
-                "output": outcome.says,
+                "output": _shortened(outcome.says, most),
             }
             for outcome in outcomes(result)
         ],
     }
-    return json.dumps(report, indent=1) + "\n"
+
+
+def _shortened(text: str, most: int) -> str:
+    """TEXT without its middle: a lesson says what is wrong, and at its end why."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]}\n…\n{text[-most // 2 :]}"

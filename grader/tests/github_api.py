@@ -38,22 +38,30 @@ class GitHub:
         if self.fails_with:
             return self.fails_with, {"message": "@everyone"}
         if (method, path) == ("GET", "pulls"):
-            return 200, [p for p in self.pulls if p["head"]["label"] == query["head"]]
+            return 200, _page([p for p in self.pulls if _is_asked_for(p, query)], query)
         if found := re.fullmatch(r"pulls/(\d+)", path):
             return 200, next(p for p in self.pulls if p["number"] == int(found[1]))
         if re.fullmatch(r"pulls/\d+/files", path):
             if self.pushed_meanwhile:
                 self.pulls[0]["head"]["sha"] = self.pushed_meanwhile
             return 200, _page(self.files, query)
-        if method == "GET" and re.fullmatch(r"issues/\d+/comments", path):
-            return 200, _page(self.comments, query)
-        if method == "POST" and (found := re.fullmatch(r"issues/(\d+)/comments", path)):
-            self.comments.append({"id": len(self.comments) + 1, "user": BOT, **body})
+        if found := re.fullmatch(r"(issues/\d+)/comments", path):
+            issue = f"{self.url}/repos/{REPOSITORY}/{found[1]}"
+            if method == "GET":
+                ours = [one for one in self.comments if one["issue_url"] == issue]
+                return 200, _page(ours, query)
+            new = {"id": len(self.comments) + 1, "user": BOT, "issue_url": issue}
+            self.comments.append(new | body)
             return 201, self.comments[-1]
         if found := re.fullmatch(r"issues/comments/(\d+)", path):
             self.comments[int(found[1]) - 1] |= body
             return 200, {}
         return 404, {}
+
+
+def _is_asked_for(pull: dict[str, Any], query: dict[str, str]) -> bool:
+    state = pull.get("state", "open")
+    return pull["head"]["label"] == query["head"] and query["state"] in (state, "all")
 
 
 def _page(all_of_them: list[Any], query: dict[str, str]) -> list[Any]:

@@ -81,6 +81,16 @@ def course(folder: Path) -> Path:
     return folder
 
 
+# A fault of the grader's own, and one with which it ends as if points were lost.
+FAULTS = ("raise KeyError('of ours')", "os._exit(1)")
+
+
+def break_grader(course: Path, fault: str) -> None:
+    """Put a FAULT into the grader of COURSE: it happens where it looks for a file."""
+    with open(course / "grader/submission.py", "a", encoding="utf-8") as file:
+        file.write(f"\n\ndef find(*_):\n    {fault}\n")
+
+
 def load(workflow: Path) -> dict[str, Any]:
     """A workflow's file."""
     loaded: dict[str, Any] = yaml.safe_load(workflow.read_text())

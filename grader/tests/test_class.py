@@ -184,6 +184,24 @@ def test_bad_input_is_one_line(
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("fault", runner.FAULTS)
+def test_a_fault_of_the_grader_is_nobodys_grade(tmp_path: Path, fault: str) -> None:
+    hand_in(tmp_path / "in", "ana", SOLUTION)
+    course = runner.course(tmp_path / "course")
+    runner.break_grader(course, fault)
+    command = ["/usr/bin/python3", "-m", "grader", "class", str(tmp_path / "in")]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "out")],
+        cwd=course,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2 and "1 of 1 could not be graded" in done.stderr
+    assert rows(tmp_path / "out") == {}
+    assert set(ungraded(tmp_path / "out")) == {"ana"}
+
+
 @pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM])
 def test_what_was_known_is_there_after_an_interruption(
     tmp_path: Path, way: signal.Signals

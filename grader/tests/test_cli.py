@@ -216,3 +216,22 @@ def test_a_report_that_nobody_reads_is_no_crash() -> None:
     )
     assert done.stdout.startswith("Stage 1")
     assert "Traceback" not in done.stderr
+
+
+BREAKS = """
+import sys
+from grader import cli, submission
+def find(*_):
+    raise KeyError("of ours")
+submission.find = find
+sys.exit(cli.main(["grade", "1", "--submission", "solutions"]))
+"""
+
+
+def test_what_nobody_foresaw_is_the_graders_own_fault() -> None:
+    command = ["/usr/bin/python3", "-c", BREAKS]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Traceback")
+    last = done.stderr.splitlines()[-1]
+    assert last == "grader: a fault of the grader's own: KeyError: 'of ours'"

@@ -123,7 +123,7 @@ def test_the_first_comment_says_what_failed(desk: Desk, result: dict[str, Any]) 
     desk.leave(result)
     run = desk.report(FIRST)
     assert (run.status, run.left) == (0, ""), run.log
-    assert "### ✅ Echo Lab: 96 of 100 points" in desk.body
+    assert "### ✅ Echo Lab: 96 of 100 points for commit `1111111`\n" in desk.body
     assert "| 1 | 96 of 100 | 1 failed |" in desk.body
     line = "- **1.10 uses memory rightly (AddressSanitizer, UBSan)** (−4): "
     assert f"{line}`the sanitizers see wrong use of memory`, `in echo_cl" in desk.body
@@ -158,10 +158,24 @@ def test_a_grading_that_failed_forgets_nothing(
     desk.push(SECOND)
     (desk.artifact / "result.json").unlink()
     desk.report(SECOND, conclusion="failure")
-    assert "Echo Lab: not graded" in desk.body
+    assert "is not graded" in desk.body
     assert "could not finish" in desk.body
     kept = comment.remembered(desk.body)
     assert kept and (kept.head, kept.points) == (FIRST, {1: 96})
+
+
+@pytest.mark.parametrize("conclusion", ["cancelled", "timed_out", "skipped"])
+def test_a_run_that_left_nothing_keeps_no_older_grade(
+    desk: Desk, result: dict[str, Any], conclusion: str
+) -> None:
+    desk.leave(result)
+    desk.report(FIRST)
+    desk.push(SECOND)
+    (desk.artifact / "result.json").unlink()
+    desk.report(SECOND, conclusion=conclusion)
+    assert "### Echo Lab: commit `2222222` is not graded\n" in desk.body
+    assert f"left no result; GitHub says of it: `{conclusion}`" in desk.body
+    assert "✅" not in desk.body
 
 
 BAD = (
@@ -268,7 +282,7 @@ def test_that_it_is_refused_is_said(desk: Desk, result: dict[str, Any]) -> None:
     desk.leave(edited("score", 1000)(result))
     run = desk.report(FIRST)
     assert run.status == 0 and "the result is refused" in run.log
-    assert "Echo Lab: not graded" in desk.body
+    assert "is not graded" in desk.body
     assert "a result that cannot be read: its points do not add up" in desk.body
 
 
@@ -332,13 +346,17 @@ def test_who_pushes_while_we_look_is_not_commented_on(
     assert desk.github.comments == []
 
 
-def test_who_hides_among_a_thousand_files_is_not_believed(
-    desk: Desk, result: dict[str, Any]
+@pytest.mark.parametrize("many, known", [(2998, True), (2999, False)])
+def test_who_hides_among_thousands_of_files_is_not_believed(
+    desk: Desk, result: dict[str, Any], many: int, known: bool
 ) -> None:
-    desk.github.files += [{"filename": f"stages/1/{n}"} for n in range(1500)]
+    before = [{"filename": f"docs/{number}"} for number in range(many)]
+    desk.github.files = before + desk.github.files
     desk.leave(result)
     assert desk.report(FIRST).status == 0
-    assert "> [!WARNING]" in desk.body
+    assert "96 of 100 points" in desk.body
+    assert ("> [!WARNING]" in desk.body) != known
+    assert ("touches more files than GitHub tells" in desk.body) != known
 
 
 def test_another_branchs_grader_is_not_believed(
@@ -350,11 +368,67 @@ def test_another_branchs_grader_is_not_believed(
     assert "is for `my-own-@grader` and not for `main`" in desk.body
 
 
+@pytest.mark.parametrize("state", ["open", "closed"])
+def test_of_two_pull_requests_with_one_commit_each_may_have_the_others_grade(
+    desk: Desk, result: dict[str, Any], state: str
+) -> None:
+    (first,) = desk.github.pulls
+    easy = {"number": 8, "base": {"ref": "easy"}, "state": state}
+    desk.github.pulls.append(first | easy)
+    desk.leave(result)
+    assert desk.report(FIRST).status == 0
+    about = {one["issue_url"][-1]: one["body"] for one in desk.github.comments}
+    assert set(about) == ({"7", "8"} if state == "open" else {"7"})
+    assert "#8 has the same commit and is for `easy`" in about["7"]
+    assert "### ⚠️ Echo Lab" in about["7"]
+    if state == "open":
+        assert "#7 has the same commit and is for `main`" in about["8"]
+
+
+def test_a_result_for_other_stages_than_are_touched_is_not_believed(
+    desk: Desk, result: dict[str, Any]
+) -> None:
+    desk.github.files.append({"filename": "stages/3/tcp_server.c"})
+    desk.leave(result)
+    assert desk.report(FIRST).status == 0
+    assert "### ⚠️ Echo Lab: 96 of 100 points" in desk.body
+    assert "the stages 1, 3 that this pull request touches, 1 is what was" in desk.body
+
+
+def test_a_result_by_another_rubric_is_not_believed(
+    desk: Desk, result: dict[str, Any]
+) -> None:
+    (stage,) = result["stages"]
+    del stage["checks"][1:]
+    (check,) = stage["checks"]
+    check |= {"status": "passed", "points": 1, "max_points": 1}
+    stage |= {"score": 1, "max_score": 1}
+    desk.leave(result | {"score": 1, "max_score": 1})
+    assert desk.report(FIRST).status == 0
+    assert "### ⚠️ Echo Lab: 1 of 1 points" in desk.body
+    assert "Stage 1 was not graded by the rubric that is here now" in desk.body
+
+
+def test_of_a_strangers_checks_only_ours_are_remembered(
+    desk: Desk, result: dict[str, Any]
+) -> None:
+    (stage,) = result["stages"]
+    ours = {check["id"] for check in stage["checks"]}
+    like = stage["checks"][0] | {"status": "passed", "points": 0, "max_points": 0}
+    many = 200 - len(ours)
+    stage["checks"] += [like | {"id": f"{'x' * 40}/{n:040}"} for n in range(many)]
+    desk.leave(result)
+    assert desk.report(FIRST).status == 0
+    kept = comment.remembered(desk.body)
+    assert kept and set(kept.passed[1]) <= ours and len(desk.body) < 5000
+
+
 def test_somebody_elses_comment_with_our_mark_is_left_alone(
     desk: Desk, result: dict[str, Any]
 ) -> None:
-    theirs = {"id": 1, "user": {"login": "kit", "type": "User"}}
+    theirs: dict[str, Any] = {"id": 1, "user": {"login": "kit", "type": "User"}}
     theirs["body"] = comment.MARK + "{} -->\n full marks"
+    theirs["issue_url"] = f"{desk.github.url}/repos/{github_api.REPOSITORY}/issues/7"
     desk.github.comments.append(dict(theirs))
     desk.leave(result)
     assert desk.report(FIRST).status == 0
@@ -378,7 +452,8 @@ def test_a_memory_that_makes_no_sense_is_none(memory: str) -> None:
     "run, words",
     [
         ({"event": "push"}, "for no pull request"),
-        ({"conclusion": "cancelled"}, "not finished"),
+        ({"conclusion": "action_required"}, "waits for approval"),
+        ({"conclusion": "cancelled", "head_sha": SECOND}, "no open pull request"),
         ({"head_sha": SECOND}, "no open pull request"),
         ({"head_branch": "other&state=closed"}, "no open pull request"),
     ],

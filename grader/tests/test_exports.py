@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -120,6 +121,40 @@ def test_prairielearn_does_not_grade_what_is_not_there() -> None:
     assert report == {"gradable": False, "message": "there is no tcp_server.c"}
 
 
+def _does_not_compile(said: str) -> dict[str, Any]:
+    """A result of three stages with 20 checks each, of which the compiler SAID so."""
+    stages = []
+    for number in (1, 2, 3):
+        (stage,) = _result(*["skipped"] * 20, stage_status="build_failed")["stages"]
+        stage["build"]["output"] = said
+        for check in stage["checks"]:
+            check["blocked_by"] = ""
+        stages.append(stage | {"stage": number})
+    return GRADED | {"score": 0, "max_score": 600, "stages": stages}
+
+
+def test_what_the_compiler_said_is_there_once_for_each_stage() -> None:
+    result = _does_not_compile("x.c:1: error: of the student's")
+    for render in (gradescope.render, junit.render):
+        text = render(result)
+        assert text.count("of the student's") == 3
+        assert text.count("it does not compile") >= 60
+    report = json.loads(prairielearn.render(result))
+    assert report["output"].count("of the student's") == 3
+    assert report["tests"][1]["output"] == "Not tried: it does not compile."
+
+
+def test_prairielearn_gets_no_more_than_it_takes() -> None:
+    result = _does_not_compile("é" * 70_000)
+    for stage in result["stages"]:
+        stage["checks"][5] |= {"status": "failed", "details": "é" * 9_000 + "because"}
+    text = prairielearn.render(result)
+    assert len(text.encode()) <= 1_000_000
+    report = json.loads(text)
+    assert len(report["tests"]) == 60 and len(report["output"]) > 10_000
+    assert report["tests"][5]["output"].endswith("because")
+
+
 def test_one_grading_writes_them_all_and_they_agree(
     submit: Submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +226,37 @@ def gradescope_machine(tmp_path: Path) -> Path:
     return root
 
 
+# As Ubuntu 22.04 has it: too old, and with modules missing that the grader imports.
+OLD_PYTHON = "#!/bin/sh\necho 'ModuleNotFoundError: tomllib' >&2\nexit 1\n"
+
+
+def test_gradescopes_machine_that_is_too_old_gives_no_grade(
+    gradescope_machine: Path, tmp_path: Path
+) -> None:
+    old = tmp_path / "python3"
+    old.write_text(OLD_PYTHON)
+    old.chmod(0o755)
+    results = gradescope_machine / "results" / "results.json"
+    results.write_text('{"score": 100}')  # of somebody graded before
+    said = {}
+    for script in ("setup.sh", "run_autograder"):
+        done = subprocess.run(
+            [gradescope_machine / "source" / script],
+            env={
+                **os.environ,
+                "AUTOGRADER": str(gradescope_machine),
+                "PYTHON": str(old),
+            },
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stdout) == (2, "")
+        said[script] = done.stderr.splitlines()[-1]
+    assert "too old: choose Ubuntu 24.04 or Debian 12" in said["setup.sh"]
+    assert "left no grade" in said["run_autograder"]
+    assert not results.exists()
+
+
 def _run_autograder(root: Path) -> dict[str, Any]:
     subprocess.run(
         [root / "source" / "run_autograder"],
@@ -234,3 +300,52 @@ def test_an_old_grade_is_not_left_for_a_grading_that_was_broken_off(
         grader.communicate(timeout=60)
     assert grader.returncode == 2
     assert not file.exists()
+
+
+@pytest.fixture
+def classroom50_runner(tmp_path: Path) -> Path:
+    """A folder with what Classroom 50's runner fetches, bundle/, and with a student's
+    checkout, which has a grader and a result of its own."""
+    bundle, checkout = tmp_path / "bundle", tmp_path / "checkout"
+    bundle.mkdir()
+    for folder in (bundle / "lab", checkout):
+        command = ["make", "-s", "handout", f"DIR={folder}"]
+        subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
+    shutil.copy(REPOSITORY / "grader/classroom50/autograder.py", bundle)
+    (bundle / "stage").write_text("1\n")
+    for name in ("grader/__main__.py", "grader/setup.sh", "subprocess.py", "pytest.py"):
+        (checkout / name).write_text("raise SystemExit('of the student')")
+    (checkout / "result.json").write_text('{"score": 1000}')
+    return tmp_path
+
+
+def _run_classroom50(root: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["/usr/bin/python3", str(root / "bundle" / "autograder.py")],
+        cwd=root / "checkout",
+        env={"PATH": os.environ["PATH"]} | variables,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.mark.parametrize("source, score", [("solutions/1", 100), ("stages/1", 0)])
+def test_classroom_50_runs_our_grader_and_not_the_students(
+    classroom50_runner: Path, source: str, score: int
+) -> None:
+    checkout = classroom50_runner / "checkout"
+    shutil.copy(REPOSITORY / source / "tcp_server.c", checkout / "stages" / "1")
+    done = _run_classroom50(classroom50_runner, **RUNNER)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "of the student" not in done.stdout + done.stderr
+    report = json.loads((checkout / "result.json").read_text())
+    assert (report["score"], report["max-score"]) == (score, 100)
+
+
+def test_classroom_50_gets_an_error_where_there_is_no_grade(
+    classroom50_runner: Path,
+) -> None:
+    done = _run_classroom50(classroom50_runner)  # nothing handed over
+    assert done.returncode == 2 and "CLASSROOM, which is not set" in done.stderr
+    assert not (classroom50_runner / "checkout" / "result.json").exists()

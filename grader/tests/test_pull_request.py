@@ -18,7 +18,7 @@ import pytest
 
 from grader import isolation
 from grader.failure import CannotGrade
-from grader.github import changes
+from grader.github import changes, pull_request
 from grader.github.changes import Changes, touched
 from grader.submission import REPOSITORY
 from grader.tests import runner
@@ -34,30 +34,31 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runner.course(tmp_path_factory.mktemp("course"))
 
 
+Edit = Callable[[Path], object]
+Pull = Callable[[Edit], Run]
+
+
 @pytest.fixture
-def pull(course: Path, tmp_path: Path) -> Callable[[Callable[[Path], object]], Run]:
+def pull(course: Path, tmp_path: Path) -> Pull:
     """Makes a pull request with an edit, and runs the workflow on it."""
-
-    def pull(edit: Callable[[Path], object]) -> Run:
-        fork = tmp_path / "fork"
-        git(tmp_path, "clone", "--quiet", f"file://{course}", str(fork))
-        edit(fork)
-        head = commit(fork)
-        git(course, "fetch", "--quiet", "--force", f"file://{fork}", "HEAD:refs/pull/1")
-        base = git(course, "rev-parse", "main")
-        event = {"number": 1, "base": {"sha": base}, "head": {"sha": head}}
-        artifacts = tmp_path / "artifact"
-        told = {"pull_request": event}
-        run = Runner(tmp_path / "runner", course, told, artifacts).run(
-            course / GRADE, "grade"
-        )
-        assert run.left == ""
-        return run
-
-    return pull
+    return lambda edit: pull_from(course, tmp_path, edit)
 
 
-Pull = Callable[[Callable[[Path], object]], Run]
+def pull_from(course: Path, place: Path, edit: Edit) -> Run:
+    """What the workflow makes of a pull request to COURSE with an EDIT."""
+    fork = place / "fork"
+    git(place, "clone", "--quiet", f"file://{course}", str(fork))
+    edit(fork)
+    head = commit(fork)
+    git(course, "fetch", "--quiet", "--force", f"file://{fork}", "HEAD:refs/pull/1")
+    base = git(course, "rev-parse", "main")
+    event = {"number": 1, "base": {"sha": base}, "head": {"sha": head}}
+    told = {"pull_request": event}
+    run = Runner(place / "runner", course, told, place / "artifact").run(
+        course / GRADE, "grade"
+    )
+    assert run.left == ""
+    return run
 
 
 def result_of(run: Run) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def commands(run: Run) -> list[str]:
     return obeyed
 
 
-def solve(stage: int, name: str = "tcp_server") -> Callable[[Path], object]:
+def solve(stage: int, name: str = "tcp_server") -> Edit:
     path = f"{stage}/{name}.c"
     return lambda fork: shutil.copy(fork / "solutions" / path, fork / "stages" / path)
 
@@ -131,6 +132,49 @@ def test_a_pull_request_that_touches_no_stage_passes(pull: Pull) -> None:
     assert "Nothing to grade" in run.log and "Nothing to grade" in run.summary
     assert "`NOTES.md`" in run.summary
     assert not (run.workspace / "grade").exists()
+
+
+def test_a_handouts_own_workflow_grades_as_ours_does(tmp_path: Path) -> None:
+    handout = tmp_path / "handout"
+    command = ["make", "-s", "handout", f"DIR={handout}"]
+    subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
+    git(handout, "init", "--quiet", "--initial-branch=main")
+    commit(handout)
+    solution = REPOSITORY / "solutions/1/tcp_server.c"
+    run = pull_from(
+        handout, tmp_path, lambda fork: shutil.copy(solution, fork / "stages/1")
+    )
+    assert run.status == 0, run.log
+    assert result_of(run)["score"] == 100
+
+
+@pytest.mark.parametrize("fault", runner.FAULTS)
+def test_a_fault_of_the_grader_is_no_grade(tmp_path: Path, fault: str) -> None:
+    course = runner.course(tmp_path / "course")
+    runner.break_grader(course, fault)
+    commit(course)
+    run = pull_from(course, tmp_path, solve(1))
+    assert run.status == 2
+    assert "Not graded: the grader" in run.log and "**Not graded" in run.summary
+    assert "points" not in run.summary
+
+
+def test_a_grading_that_takes_too_long_is_ended_and_told(tmp_path: Path) -> None:
+    course = runner.course(tmp_path / "course")
+    own = course / "grader/github/pull_request.py"
+    own.write_text(own.read_text().replace("\n_SECONDS = 50 * 60.0", "\n_SECONDS = 3"))
+    commit(course)
+    run = pull_from(course, tmp_path, solve(3))
+    assert run.status == 2
+    words = "Not graded: the grader was not done after 0.05 minutes"
+    assert words in run.log and words in run.summary
+    (stage,) = result_of(run)["stages"]
+    assert stage["status"] == "grader_error", "what was known is kept, and is no grade"
+
+
+def test_a_grading_is_ended_before_the_job_is() -> None:
+    job = runner.load(REPOSITORY / GRADE)["jobs"]["grade"]
+    assert pull_request._SECONDS / 60 <= job["timeout-minutes"] - 10
 
 
 SPY = """
@@ -185,7 +229,10 @@ def test_a_hostile_pull_request_gets_what_its_stages_deserve(
     (warning,) = commands(run)
     assert warning.startswith("::warning file=stages/1/tcp_server.c,line=1,")
     assert not re.search(r"(?m)^::error|##\[", warning)
-    assert "no effect" in run.summary and "`Makefile`" in run.summary
+    of_workflow, others = run.summary.split("files outside `stages/`")
+    assert f"own version: `{GRADE}`" in of_workflow and GRADE not in others
+    assert "no effect" in others and "`Makefile`" in others
+    assert f"which may change this grade: {GRADE}" in run.log
     for markup in ("<img", "![x]"):  # only ever as code
         assert markup not in re.sub(r"(?s)```.*?```|`[^`\n]*`", "", run.summary)
 

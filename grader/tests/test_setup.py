@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -322,9 +323,39 @@ def test_lint_names_the_tool_that_is_missing(house: Path) -> None:
 # ------------------------------------------------------------------ packages ----
 
 
+def named(markdown: str) -> set[str]:
+    """The packages in the tables of MARKDOWN."""
+    return set(re.findall(r"^\|\s*`([a-z0-9.+-]+)`", markdown, re.M))
+
+
 def test_readme_names_the_packages_that_setup_installs() -> None:
     section = (ROOT / "README.md").read_text().partition("\n## Dependencies\n")[2]
     section = section.partition("\n## ")[0]
-    named = re.findall(r"^\|\s*`([a-z0-9.+-]+)`", section, re.M)
-    groups = (packages(group) for group in ("grade", "test", "browser", "lint"))
-    assert sorted(named) == sorted(set().union(*groups))
+    grading, _, besides = section.partition("`make setup-test` installs")
+    assert named(grading) == set(packages("grade"))
+    groups = (packages(group) for group in ("test", "browser", "lint"))
+    assert named(besides) == set().union(*groups)
+
+
+def test_setup_installs_what_grades_a_pull_request() -> None:
+    steps = (ROOT / ".github/workflows/grade.yml").read_text()
+    assert "setup-test" not in steps and "git" in packages("grade")
+
+
+# ------------------------------------------------------------------ a stage more ----
+
+
+def test_a_fourth_stage_is_linted_and_can_be_asked_for(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copytree(ROOT / "stages", tmp_path / "stages")
+    ours = shutil.ignore_patterns("tests", "__pycache__")
+    shutil.copytree(ROOT / "grader", tmp_path / "grader", ignore=ours)
+    (tmp_path / "stages/4").mkdir()
+    module = tmp_path / "grader/submission.py"
+    text = module.read_text()
+    module.write_text(text.replace("\nSTAGES = {", '\nSTAGES = {4: "tcp_proxy", '))
+    assert "-I stages/4 " in make(tmp_path, "--dry-run", "lint").stdout
+    command = ["/usr/bin/python3", "-m", "grader", "grade"]
+    run = partial(subprocess.run, cwd=tmp_path, capture_output=True, text=True)
+    assert "(1, 2, 3, 4)" in " ".join(run([*command, "--help"]).stdout.split())
+    assert "folders 1, 2, 3, 4\n" in run([*command, "--submission", "."]).stderr
