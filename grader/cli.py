@@ -251,6 +251,7 @@ def _grade(options: argparse.Namespace) -> int:
         options.seed,
         isolation,
         options.first,
+        not any(getattr(options, name) for name in _EXPORTS),
     )
     try:
         grading.grade(request, result, progress, keep)
