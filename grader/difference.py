@@ -10,9 +10,10 @@ from grader.transcript import quote
 # So many bytes have to be the same before we say whose they are.
 _LEAST, _ENOUGH = 4, 12
 
-# So many bytes are shown before the one where they part, and from it on, in a line of
-# so many columns.
-_BEFORE, _AFTER, _COLUMNS = 8, 16, 64
+# So many bytes are shown before the one where they part, and from it on, in so many
+# columns: a terminal has room for the line, and a phone for the caret.
+_BEFORE, _AFTER = 8, 16
+_COLUMNS_BEFORE, _COLUMNS = 20, 64
 
 
 def parting(due: bytes, came: bytes) -> int:
@@ -34,6 +35,8 @@ def around(data: bytes, at: int, offset: int) -> str:
     """The bytes around data[at], with a caret under it; OFFSET is its number. As many
     are shown as have room in a line, none of them in part."""
     start = max(0, at - _BEFORE)
+    while len(quote(data[start:at])) > _COLUMNS_BEFORE:
+        start += 1
     shown = [quote(bytes([byte])) for byte in data[start : at + _AFTER]]
     if at >= len(data):
         shown.append("(nothing more)")
