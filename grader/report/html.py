@@ -17,6 +17,8 @@ from grader.lesson import Part, printable, read
 from grader.report.links import to_lesson
 from grader.report.picture import picture
 from grader.report.timeline import timeline
+from grader.result import Milestone
+from grader.steps import next_milestone
 from grader.submission import STAGES
 from grader.transcript import left_out
 
@@ -59,14 +61,12 @@ def _stage(stage: dict[str, Any]) -> dict[str, Any]:
         for check in stage["checks"]
         if check["status"] in _TOLD
     }
-    climbed = [milestone["status"] for milestone in stage["milestones"]]
+    milestones = [Milestone(**one) for one in stage["milestones"]]
     return {
         **stage,
         "file": f"{STAGES.get(number, '')}.c",
         "checks": [_check(number, check, told) for check in stage["checks"]],
-        "next_step": next(
-            (step for step, status in enumerate(climbed) if status != "passed"), None
-        ),
+        "next_step": next_milestone(milestones, stage["score"]),
     }
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from grader.github.inert import code, short
 from grader.lesson import printable, read
 from grader.report.links import to_lesson
+from grader.result import Milestone
+from grader.steps import next_milestone
 
 # GitHub shows no summary of more than 1 MiB (1024k bytes for each step); what has no
 # room is left out from the end, lesson by lesson.
@@ -55,11 +57,13 @@ def _how(result: dict[str, Any]) -> str:
     )
 
 
-def _climbed(milestones: list[dict[str, Any]]) -> str:
+def _climbed(stage: dict[str, Any]) -> str:
     """How far the milestones are climbed, and which one is next."""
-    ahead = [m["name"] for m in milestones if m["status"] != "passed"]
-    done = f"Milestones: {len(milestones) - len(ahead)} of {len(milestones)}"
-    return f"{done}, and {code(ahead[0])} is next.\n" if ahead else f"{done}.\n"
+    milestones = [Milestone(**one) for one in stage["milestones"]]
+    passed = sum(one.status == "passed" for one in milestones)
+    done = f"Milestones: {passed} of {len(milestones)}"
+    ahead = next_milestone(milestones, stage["score"])
+    return f"{done}, and {code(ahead)} is next.\n" if ahead else f"{done}.\n"
 
 
 def _heading(stage: dict[str, Any]) -> str:
@@ -81,7 +85,7 @@ def _compiler(stage: dict[str, Any]) -> list[str]:
 def _table(stage: dict[str, Any]) -> str:
     lines = []
     if stage["milestones"]:
-        lines.append(_climbed(stage["milestones"]))
+        lines.append(_climbed(stage))
     if stage["status"] == "grader_error":
         lines.append("**Not all of it was graded: this is not a grade.**\n")
     lines += ["| | | Check | Points |", "|---|---|---|--:|"]
