@@ -89,7 +89,8 @@ def test_what_was_chosen_without_what_it_builds_on_is_told(
         ("passed missing missing", 0, "1"),  # who writes them one by one
         ("passed missing missing", 68, ""),
         ("missing missing missing", 0, ""),
-        ("missing failed missing", 68, "0"),
+        ("missing failed missing", 68, ""),
+        ("failed missing missing", 68, "0"),
         ("passed passed passed", 100, ""),
     ],
 )
