@@ -241,6 +241,7 @@ def _grade(options: argparse.Namespace) -> int:
         options.seed,
         isolation,
         options.first,
+        not any(getattr(options, name) for name in _EXPORTS),
     )
     result = grading.begin(request)
     progress = Terminal(sys.stdout)

@@ -10,6 +10,11 @@ from grader.transcript import quote
 # So many bytes have to be the same before we say whose they are.
 _LEAST, _ENOUGH = 4, 12
 
+# So many bytes are shown before the one where they part, and from it on, in so many
+# columns: a terminal has room for the line, and a phone for the caret.
+_BEFORE, _AFTER = 8, 16
+_COLUMNS_BEFORE, _COLUMNS = 20, 64
+
 
 def parting(due: bytes, came: bytes) -> int:
     """The first index at which DUE and CAME differ, or one of them has ended."""
@@ -27,14 +32,20 @@ def parting(due: bytes, came: bytes) -> int:
 
 
 def around(data: bytes, at: int, offset: int) -> str:
-    """The bytes around data[at], with a caret under it; OFFSET is its number."""
-    start = max(0, at - 8)
-    shown = [quote(bytes([byte])) for byte in data[start : at + 16]]
+    """The bytes around data[at], with a caret under it; OFFSET is its number. As many
+    are shown as have room in a line, none of them in part."""
+    start = max(0, at - _BEFORE)
+    while len(quote(data[start:at])) > _COLUMNS_BEFORE:
+        start += 1
+    shown = [quote(bytes([byte])) for byte in data[start : at + _AFTER]]
     if at >= len(data):
         shown.append("(nothing more)")
     lead = "…" if start or offset > at else ""
     caret = len(lead) + sum(map(len, shown[: at - start]))
-    return f"{lead}{''.join(shown)}\n{' ' * caret}^ offset {offset}"
+    while len(lead) + sum(map(len, shown)) > _COLUMNS:
+        shown.pop()
+    rest = "…" if at < len(data) and start + len(shown) < len(data) else ""
+    return f"{lead}{''.join(shown)}{rest}\n{' ' * caret}^ offset {offset}"
 
 
 def likeness(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from grader.transcript import Line
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -34,7 +36,7 @@ class Failure(Exception):
     expected: str = ""
     received: str = ""
     finding: Finding | None = None
-    transcript: list[str] = field(default_factory=list)
+    transcript: list[Line] = field(default_factory=list)
     errors: str = ""
     picture: dict[str, Any] = field(default_factory=dict)
 

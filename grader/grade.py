@@ -4,6 +4,7 @@ comes out is a Result."""
 from __future__ import annotations
 
 import os
+import shlex
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from grader import ladder, lesson, rubric, submission, workplace
 from grader.bench import Bench, BenchPlugin
 from grader.build import Workshop
 from grader.failure import CannotGrade, Failure
-from grader.result import CheckResult, Result, StageResult
+from grader.result import DEFAULT_SEED, CheckResult, Result, StageResult
 from grader.rubric import Check
 from grader.scene import Scene
 
@@ -62,6 +63,22 @@ class Request:
     seed: int
     isolation: str
     first: tuple[str, ...] = ()  # ids of checks to try before the others
+    is_at_hand: bool = True  # for those who read the report, too
+
+    def asked_of_make(self) -> str:
+        """What `make grade` has to be told besides, for the same to be graded in the
+        same way. Whoever grades for others has it elsewhere than they."""
+        named = submission.shown_path(self.folder)
+        told = []
+        if (
+            self.is_at_hand
+            and Path.cwd() == submission.REPOSITORY
+            and named != "stages"
+        ):
+            told.append(f"SUBMISSION={shlex.quote(named)}")
+        if self.seed != DEFAULT_SEED:
+            told.append(f"SEED={self.seed}")
+        return " ".join(told)
 
 
 def begin(request: Request) -> Result:
@@ -131,7 +148,7 @@ def _grade_stage(
     bench = Bench(
         stage.stage, checks, workshop, build.program, request.isolation, request.seed
     )
-    run = _Run(bench, stage, progress, keep)
+    run = _Run(bench, stage, request.asked_of_make(), progress, keep)
     _run_pytest(run)
     if all(check.status != "error" for check in stage.checks):
         stage.status = "graded"
@@ -144,10 +161,12 @@ class _Run:
         self,
         bench: Bench,
         stage: StageResult,
+        asked: str,
         progress: Progress,
         keep: Callable[[], None],
     ) -> None:
         self.bench = bench
+        self.asked = asked
         self.progress = progress
         self.keep = keep
         self.results = {check.id: check for check in stage.checks}
@@ -198,7 +217,8 @@ class _Run:
             self._failing_seconds += result.seconds
             self._failed_last = check.id
             result.message = lesson.one_line(error.message)
-            result.details = lesson.write(check, self.bench.stage, error)
+            result.lesson = lesson.parts(check, self.bench.stage, error, self.asked)
+            result.details = lesson.write(result.lesson)
             if error.finding:
                 evidence = {"kind": error.finding.kind, "says": error.finding.says}
                 result.evidence = evidence | error.finding.evidence

@@ -17,6 +17,7 @@ from typing import Any
 
 from grader import VERSION
 from grader.failure import CannotGrade
+from grader.lesson import Part
 
 # The same bytes in each run, unless asked otherwise.
 DEFAULT_SEED = 1
@@ -24,7 +25,8 @@ DEFAULT_SEED = 1
 
 @dataclass
 class CheckResult:
-    """The verdict on one check. status: passed, failed, skipped or error."""
+    """The verdict on one check. status: passed, failed, skipped or error. details is
+    the lesson as plain text, and lesson are its parts (see lesson.Part)."""
 
     id: str
     title: str
@@ -35,6 +37,7 @@ class CheckResult:
     seconds: float = 0.0
     message: str = ""
     details: str = ""
+    lesson: list[Part] = field(default_factory=list)
     evidence: dict[str, Any] = field(default_factory=dict)
     hint: str = ""
     blocked_by: str = ""

@@ -4,10 +4,14 @@ the stage's README."""
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+from grader.result import Milestone
 from grader.submission import REPOSITORY
 
 _STEP = re.compile(r"^(\d+)\. (.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
+# How a milestone fails whose function is not there (milestones.h).
+_NO_FUNCTION = "there is no function"
 _MILESTONES = re.compile(r"\*Milestones?: ([^.]+)\.")
 
 
@@ -29,3 +33,16 @@ def for_milestones(stage: int) -> dict[str, str]:
             leading |= {name: said for name in re.findall(r"`(\w+)`", names)}
             first = last + 1
     return leading
+
+
+def next_milestone(milestones: Sequence[Milestone], score: int) -> str:
+    """The first of MILESTONES that is ahead; "" if there is none, or if its function
+    is not there and whoever has left it out does without: has a SCORE, or has passed
+    no other. All in main() can get full marks, and is on no ladder."""
+    ahead = [one for one in milestones if one.status != "passed"]
+    if not ahead:
+        return ""
+    is_missing = ahead[0].message.startswith(_NO_FUNCTION)
+    if is_missing and (score or len(ahead) == len(milestones)):
+        return ""
+    return ahead[0].name

@@ -22,7 +22,7 @@ from grader import procfs
 from grader.client import Client
 from grader.failure import Failure
 from grader.server import ROOM_IN_BACKLOG, SMALL_WINDOW, Server
-from grader.transcript import Transcript, in_bytes
+from grader.transcript import Line, Transcript, in_bytes
 
 # More than the kernel's buffers take for a client that does not read.
 FLOOD = 4 << 20
@@ -82,7 +82,7 @@ class Story:
     def __init__(self, server: Server, calm_seconds: float = CALM_SECONDS) -> None:
         self.server = server
         self.calm_seconds = calm_seconds
-        self.lines: list[str] = []
+        self.lines: list[Line] = []
         self.steps = 0
         self._clients: dict[str, Client] = {}  # those who are there
         self._came: list[Client] = []
@@ -98,11 +98,9 @@ class Story:
         try:
             for step in steps:
                 self.steps += 1
-                self.lines.append(f"{self.steps:3}. {step}")
+                self._write(f"{self.steps:3}. ", str(step))
                 self._happen(step)
-            self.lines.append(
-                "     at the end all read, get their bytes back, and close"
-            )
+            self._write("     ", "at the end all read, get their bytes back, and close")
             self._end()
         except Failure as failure:
             self._tell_what_came()
@@ -110,6 +108,10 @@ class Story:
             raise
         finally:
             self._let_go()
+
+    def _write(self, lead: str, says: str) -> None:
+        position = len(self.lines) + 1
+        self.lines.append(Line(position, lead, says, -position))
 
     def _happen(self, step: Step) -> None:
         if step.event is Event.PAUSE:
@@ -237,6 +239,6 @@ class Story:
         for client in self._came:
             count = client.received - self._seen.get(client, 0)
             if count:
-                got = f"     {client.name} has got {in_bytes(count)} back"
-                self.lines.append(got)
+                got = f"{client.name} has got {in_bytes(count)} back"
+                self._write("     ", got)
                 self._seen[client] = client.received

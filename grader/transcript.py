@@ -8,10 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-# Steps that are shown, if there are more than the first number: from the story's start,
-# from its end, and the last of each one whom it is about. A screen has room for so
-# many lines, a picture for so many moments.
-_LINES, _MOMENTS = (16, 3, 4, 4), (60, 10, 30, 10)
+# So many steps are kept for people at most, and so many moments for pictures.
+_LINES, _MOMENTS = 16, 60
 _KEPT_BYTES, _SHOWN_CHARACTERS = 48, 24
 
 
@@ -48,81 +46,109 @@ class Moment:
         )
 
 
+@dataclass(frozen=True)
+class Line:
+    """A step of a story for people: the how manieth it is, what stands before its
+    words, and they. Where there is no room for all, those of the lowest rank stay."""
+
+    position: int
+    lead: str
+    says: str
+    rank: float = 0.0
+
+
 class Transcript:
     """One story, which begins now."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
         self._moments: list[Moment] = []
+        self._moved = 0.0  # when something was noted the last time
         self._sleeps: list[tuple[float, float, str]] = []
 
     def note(self, who: str, does: str, data: bytes = b"", count: int = 0) -> None:
         """Remember that WHO DOES something, with COUNT bytes that begin with DATA."""
+        self._moved = time.monotonic() - self.began
         last = self._moments[-1] if self._moments else None
         if last and count and (last.who, last.does) == (who, does):
             last.data = (last.data + data)[:_KEPT_BYTES]
             last.count += count
         else:
-            seconds = time.monotonic() - self.began
-            moment = Moment(seconds, who, does, data[:_KEPT_BYTES], count)
+            moment = Moment(self._moved, who, does, data[:_KEPT_BYTES], count)
             self._moments.append(moment)
 
     def note_sleep(self, since: float, call: str) -> None:
         """Remember that the program has been asleep in CALL, from SINCE (a time of
-        time.monotonic()) until now."""
+        time.monotonic()) until now. It is one sleep with the one before it, if nothing
+        moved between them: we look now and then, and that is not when it wakes."""
         until = time.monotonic() - self.began
         since -= self.began
         last = self._sleeps[-1] if self._sleeps else None
-        if last and last[2] == call and since <= last[1]:
+        if last and last[2] == call and (since <= last[1] or self._moved <= last[1]):
             since = self._sleeps.pop()[0]
         self._sleeps.append((since, until, call))
 
-    def lines(self, about: str) -> list[str]:
-        """The story so far, a numbered step a line. Of a long one that is shown which
+    def lines(self, about: str) -> list[Line]:
+        """The story so far, a numbered step a line. Of a long one that is kept which
         has to do with those whom the text ABOUT names."""
-        lines, before = [], 0
-        for number, moment in self._chosen(about, *_LINES):
-            if number > before + 1:
-                lines.append(f"     … {_steps(number - before - 1)} left out …")
-            lines.append(f"{number:3}. {1000 * moment.seconds:5.0f} ms  {moment}")
-            before = number
-        return lines
+        return [
+            Line(n, f"{n:3}. {1000 * moment.seconds:5.0f} ms  ", str(moment), rank)
+            for n, moment, rank in self._chosen(about, _LINES)
+        ]
 
     def as_data(self, about: str = "") -> dict[str, Any]:
-        """The same for programs: the story, when the program slept meanwhile and in
-        what, and the moment at which it ended, which is now."""
+        """The same for programs: the story, and how many there are in all of it, when
+        the program slept meanwhile and in what, and the moment at which it ended,
+        which is now."""
         story: list[dict[str, Any]] = []
         before = 0
-        for number, moment in self._chosen(about, *_MOMENTS):
+        for number, moment, _ in self._chosen(about, _MOMENTS):
             if number > before + 1:
                 story.append({"left_out": number - before - 1})
             story.append(moment.as_data())
             before = number
         return {
             "story": story,
+            "names": len({moment.who for moment in self._moments}),
             "asleep": [
                 {"from_ms": _ms(since), "to_ms": _ms(until), "in": call}
-                for since, until, call in self._sleeps[-_MOMENTS[0] :]
+                for since, until, call in self._sleeps[-_MOMENTS:]
             ],
             "ended_ms": _ms(time.monotonic() - self.began),
         }
 
-    def _chosen(
-        self, about: str, most: int, first: int, last: int, of_each: int
-    ) -> list[tuple[int, Moment]]:
-        """The moments to be shown, with their numbers."""
-        numbered = list(enumerate(self._moments, 1))
-        if len(numbered) <= most:
-            return numbered
-        chosen = dict(numbered[:first] + numbered[-last:])
-        for who in {moment.who for moment in self._moments}:
-            if re.search(rf"\b{re.escape(who)}\b", about):
-                theirs = [pair for pair in numbered if pair[1].who == who]
-                chosen |= dict(theirs[-of_each:])
-        for number, moment in numbered:  # nothing is gained by leaving out one
-            if number not in chosen and {number - 1, number + 1} <= chosen.keys():
-                chosen[number] = moment
-        return sorted(chosen.items())
+    def _chosen(self, about: str, most: int) -> list[tuple[int, Moment, float]]:
+        """The moments to be shown, with their numbers and their ranks."""
+        ranks = self._ranks(about)
+        chosen = set(sorted(range(len(ranks)), key=ranks.__getitem__)[:most])
+        for n in range(len(ranks)):  # nothing is gained by leaving out one
+            if {n - 1, n + 1} <= chosen:
+                chosen.add(n)
+        return [(n + 1, self._moments[n], ranks[n]) for n in sorted(chosen)]
+
+    def _ranks(self, about: str) -> list[float]:
+        """What matters most of the story, by the lowest numbers: its end, the last
+        steps of those whom the text ABOUT names, and then its beginning."""
+        count = len(self._moments)
+        ranks = [min(count - 1 - n, 0.5 + 1.5 * n) for n in range(count)]
+        theirs: dict[str, list[int]] = {}
+        for n, moment in enumerate(self._moments):
+            theirs.setdefault(moment.who, []).append(n)
+        for who, steps in theirs.items():
+            if named(who, about):
+                for back, n in enumerate(reversed(steps)):
+                    ranks[n] = min(ranks[n], 0.1 + back)
+        return ranks
+
+
+def named(who: str, about: str) -> bool:
+    """Whether the text ABOUT names WHO, and not only one whose name begins so."""
+    return re.search(rf"(?<!\w){re.escape(who)}(?!\w)", about) is not None
+
+
+def left_out(count: int) -> str:
+    """So many steps that are not shown, in words."""
+    return f"… {_steps(count)} left out …"
 
 
 def _steps(count: int) -> str:

@@ -13,10 +13,14 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from grader.lesson import printable
+from grader.lesson import Part, printable, read
+from grader.report.links import to_lesson
 from grader.report.picture import picture
 from grader.report.timeline import timeline
+from grader.result import Milestone
+from grader.steps import next_milestone
 from grader.submission import STAGES
+from grader.transcript import left_out
 
 _HERE = Path(__file__).parent
 _MARKS = {"passed": "✓", "failed": "✗", "skipped": "–", "error": "!"}
@@ -57,14 +61,12 @@ def _stage(stage: dict[str, Any]) -> dict[str, Any]:
         for check in stage["checks"]
         if check["status"] in _TOLD
     }
-    climbed = [milestone["status"] for milestone in stage["milestones"]]
+    milestones = [Milestone(**one) for one in stage["milestones"]]
     return {
         **stage,
         "file": f"{STAGES.get(number, '')}.c",
         "checks": [_check(number, check, told) for check in stage["checks"]],
-        "next_step": next(
-            (step for step, status in enumerate(climbed) if status != "passed"), None
-        ),
+        "next_step": next_milestone(milestones, stage["score"]),
     }
 
 
@@ -78,6 +80,25 @@ def _check(stage: int, check: dict[str, Any], told: dict[str, str]) -> dict[str,
         "blocker": told.get(check["blocked_by"], ""),
         "timeline": drawn,
         "picture": picture(drawn) if drawn else None,
+        "lesson": [_part(part) for part in read(check["lesson"])],
+    }
+
+
+def _part(part: Part) -> dict[str, Any]:
+    """PART of a lesson with its story in rows: of each step its number, its time and
+    its words; of those that are left out, how many, in words only."""
+    rows: list[tuple[str, str, str]] = []
+    before = 0
+    for line in part.story:
+        if line.position > before + 1:
+            rows.append(("", "", left_out(line.position - before - 1)))
+        number, _, time = line.lead.strip().partition(".")
+        rows.append((f"{number}." if number else "", time.strip(), line.says))
+        before = line.position
+    label = part.label.removesuffix(":")
+    kind, text = part.kind, part.text
+    return {"kind": kind, "label": label, "text": text, "rows": rows} | {
+        "href": to_lesson(part.link)
     }
 
 

@@ -9,7 +9,10 @@ import re
 from typing import Any
 
 from grader.github.inert import code, short
-from grader.lesson import printable
+from grader.lesson import printable, read
+from grader.report.links import to_lesson
+from grader.result import Milestone
+from grader.steps import next_milestone
 
 # GitHub shows no summary of more than 1 MiB (1024k bytes for each step); what has no
 # room is left out from the end, lesson by lesson.
@@ -32,7 +35,7 @@ def render(result: dict[str, Any]) -> str:
     parts.append(_how(result))
     lessons: list[str] = []
     for stage in result["stages"]:
-        parts.append(_table(stage))
+        parts += [_heading(stage), *_compiler(stage), _table(stage)]
         lessons += _lessons(stage)
     room = MOST_BYTES - sum(len(part.encode()) for part in parts) - 200
     left_out = 0
@@ -54,18 +57,35 @@ def _how(result: dict[str, Any]) -> str:
     )
 
 
-def _climbed(milestones: list[dict[str, Any]]) -> str:
+def _climbed(stage: dict[str, Any]) -> str:
     """How far the milestones are climbed, and which one is next."""
-    ahead = [m["name"] for m in milestones if m["status"] != "passed"]
-    done = f"Milestones: {len(milestones) - len(ahead)} of {len(milestones)}"
-    return f"{done}, and {code(ahead[0])} is next.\n" if ahead else f"{done}.\n"
+    milestones = [Milestone(**one) for one in stage["milestones"]]
+    passed = sum(one.status == "passed" for one in milestones)
+    done = f"Milestones: {passed} of {len(milestones)}"
+    ahead = next_milestone(milestones, stage["score"])
+    return f"{done}, and {code(ahead)} is next.\n" if ahead else f"{done}.\n"
+
+
+def _heading(stage: dict[str, Any]) -> str:
+    number, score, most = stage["stage"], stage["score"], stage["max_score"]
+    return f"## Stage {number}: {score} of {most}\n"
+
+
+def _compiler(stage: dict[str, Any]) -> list[str]:
+    """What there is to read of STAGE's build: before its table, which has nothing but
+    skipped checks if that failed."""
+    if not stage["build"]["output"]:
+        return []
+    what = {"build_failed": "It does not compile", "missing": "Nothing to grade"}
+    heading = what.get(stage["status"], "The compiler warns")
+    heading = f"Stage {stage['stage']}: {heading}"
+    return [_folded(heading, stage["build"]["output"], opened=True)]
 
 
 def _table(stage: dict[str, Any]) -> str:
-    number, score, most = stage["stage"], stage["score"], stage["max_score"]
-    lines = [f"## Stage {number}: {score} of {most}\n"]
+    lines = []
     if stage["milestones"]:
-        lines.append(_climbed(stage["milestones"]))
+        lines.append(_climbed(stage))
     if stage["status"] == "grader_error":
         lines.append("**Not all of it was graded: this is not a grade.**\n")
     lines += ["| | | Check | Points |", "|---|---|---|--:|"]
@@ -82,24 +102,29 @@ def _table(stage: dict[str, Any]) -> str:
 
 
 def _lessons(stage: dict[str, Any]) -> list[str]:
-    """What there is to read of STAGE: of its build, and of each failed check."""
+    """What there is to read of each failed check of STAGE."""
     said = []
-    if stage["build"]["output"]:
-        what = {"build_failed": "It does not compile", "missing": "Nothing to grade"}
-        heading = what.get(stage["status"], "The compiler warns")
-        heading = f"Stage {stage['stage']}: {heading}"
-        said.append(_folded(heading, stage["build"]["output"], opened=True))
     for check in stage["checks"]:
         if check["status"] in ("failed", "error"):
             mark = _MARKS[check["status"]]
             heading = f"{mark} {check['requirement']} {check['title']}"
-            said.append(_folded(heading, check["details"] or check["message"]))
+            text = check["details"] or check["message"]
+            said.append(_folded(heading, text, _links(check)))
     return said
 
 
-def _folded(heading: str, text: str, opened: bool = False) -> str:
-    """TEXT as code under HEADING, to be opened. Its fence is longer than any row of
-    backticks in it (CommonMark 0.31, section 4.5)."""
+def _links(check: dict[str, Any]) -> str:
+    """Where to read on after CHECK: within a fence there are no links."""
+    said = ""
+    for part in read(check["lesson"]):
+        if address := to_lesson(part.link):
+            said += f"{part.label} [{_plain(part.text)}]({address})\n\n"
+    return said
+
+
+def _folded(heading: str, text: str, more: str = "", opened: bool = False) -> str:
+    """TEXT as code under HEADING, to be opened, and MORE in Markdown after it. Its
+    fence is longer than any row of backticks in it (CommonMark 0.31, section 4.5)."""
     if len(text) > _LESSON_CHARACTERS:
         text = text[:_LESSON_CHARACTERS] + "\n… and more"
     text = printable(text)
@@ -108,7 +133,7 @@ def _folded(heading: str, text: str, opened: bool = False) -> str:
     tag = "<details open>" if opened else "<details>"
     title = _LINKS.sub(rf"\g<0>{_JOINER}", short(heading, _TITLE_CHARACTERS))
     summary = f"<summary>{html.escape(title)}</summary>"
-    return f"{tag}{summary}\n\n{fence}text\n{text}\n{fence}\n\n</details>\n"
+    return f"{tag}{summary}\n\n{fence}text\n{text}\n{fence}\n\n{more}</details>\n"
 
 
 def _plain(text: str) -> str:

@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from grader.lesson import one_line
 from grader.report.screen import cut, wrapped
 from grader.report.timeline import Row, Timeline
 
-# In pixels: the room for the time, between two rails, for a line of words.
-_TIME, _LANE, _LINE = 42.0, 22.0, 17.0
+# In pixels: the room for the time, between two rails, for a line of words. Many rails
+# are closer together, so that a phone has room for what happens beside them.
+_TIME, _LANE, _NARROW_LANE, _LINE = 42.0, 22.0, 12.0, 17.0
+_FEW_LANES = 4
 # What a letter may need, of the words and of the bytes (page.css has their sizes).
 _LETTER, _BYTE = 7.5, 7.0
-_COLUMNS = 36
+# What a phone has room for beside the margins.
+_WIDTH = 347.0
+_LONGEST_DATA = 28
 _LONGEST_GAP = 36.0
+# Bars that are no further apart look like one, and are one.
+_NEARLY = 4.0
 
 # How what somebody does begins, and how that is drawn. In "sends" and "receives"
 # an arrow goes to the program or comes from it.
@@ -76,11 +83,12 @@ class Rail:
 @dataclass
 class Picture:
     """All of it, and how large it is. times: y and text; sleeps: y and height;
-    verdict: y of the line, if there is one."""
+    verdict: y of the line, if there is one. Words begin at words_x."""
 
     width: float = 0.0
     height: float = 0.0
     program_x: float = _TIME + _LANE / 2
+    words_x: float = 0.0
     rails: list[Rail] = field(default_factory=list)
     sleeps: list[tuple[float, float]] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
@@ -92,25 +100,29 @@ class Picture:
 def picture(drawn: Timeline) -> Picture:
     """Where everything in DRAWN stands."""
     made = Picture()
+    apart = _LANE if len(drawn.lanes) <= _FEW_LANES else _NARROW_LANE
     for lane, name in enumerate(drawn.lanes):
-        x, y = made.program_x + lane * _LANE, _LINE * (lane + 1)
+        x, y = made.program_x + lane * apart, _LINE * (lane + 1)
         made.rails.append(Rail(x, y, y, y))
-        made.words.append(Words(x + 9, y, cut(one_line(name), _COLUMNS), "name"))
-    placed = _placed(drawn.rows, _LINE * (len(drawn.lanes) + 1) + 9)
+        room = int((_WIDTH - x - 9) / _LETTER)
+        made.words.append(Words(x + 9, y, cut(one_line(name), room), "name"))
+    made.words_x = made.rails[-1].x + _LANE / 2 + 2
+    placed = _placed(made, drawn.rows, _LINE * (len(drawn.lanes) + 1) + 9)
     for row, y in placed:
         _write(made, row, y)
     made.height = made.words[-1].y + 8
     _lay_rails(made, drawn.lanes, placed)
-    made.sleeps = [_bar(since, until, placed) for since, until in drawn.sleeps]
+    made.sleeps = _apart(_bar(since, until, placed) for since, until in drawn.sleeps)
     made.width = max(_right(words) for words in made.words)
     return made
 
 
-def _lines(row: Row) -> list[str]:
-    return wrapped(f"{row.who} {row.words}".strip(), _COLUMNS) or [""]
+def _lines(made: Picture, row: Row) -> list[str]:
+    room = int((_WIDTH - made.words_x) / _LETTER)
+    return wrapped(f"{row.who} {row.words}".strip(), room) or [""]
 
 
-def _placed(rows: list[Row], y: float) -> list[tuple[Row, float]]:
+def _placed(made: Picture, rows: list[Row], y: float) -> list[tuple[Row, float]]:
     """ROWS, and where the first line of each stands; that of the first row is at Y."""
     placed: list[tuple[Row, float]] = []
     before: float | None = None
@@ -121,26 +133,26 @@ def _placed(rows: list[Row], y: float) -> list[tuple[Row, float]]:
         before = row.ms if row.ms is not None else before
         y += 8 if row.kind == "verdict" else 0
         placed.append((row, y))
-        y += _LINE * (len(_lines(row)) + bool(row.data)) + 5
+        y += _LINE * (len(_lines(made, row)) + bool(row.data)) + 5
     return placed
 
 
 def _write(made: Picture, row: Row, y: float) -> None:
     """Put the words of ROW, and its time, into MADE."""
-    x = made.rails[-1].x + _LANE / 2 + 2
+    x = made.words_x
     if row.left_out:
         made.times.append((y, "⋮"))
     elif row.ms is not None:
         made.times.append((y, f"{row.ms:.1f}" if row.ms < 10 else f"{row.ms:.0f}"))
     if row.kind == "verdict":
         made.verdict = y - 14
-    first, *others = _lines(row)
+    first, *others = _lines(made, row)
     who = one_line(row.who)
     known = bool(who) and first.startswith(who)
     text = first[len(who) :].lstrip() if known else first
     made.words.append(Words(x, y, text, row.kind, who if known else ""))
     if row.data:
-        others.append(f'"{cut(one_line(row.data), _COLUMNS)}"')
+        others.append(f'"{cut(one_line(row.data), _LONGEST_DATA)}"')
     for number, line in enumerate(others, 1):
         kind = "data" if row.data and number == len(others) else row.kind
         made.words.append(Words(x, y + number * _LINE, line, kind))
@@ -188,6 +200,18 @@ def _bar(
     return top, max(6.0, bottom - top)
 
 
+def _apart(bars: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """BARS, with those as one that touch each other, or nearly."""
+    apart: list[tuple[float, float]] = []
+    for top, height in sorted(bars):
+        before, its = apart[-1] if apart else (0.0, -2 * _NEARLY)
+        if top <= before + its + _NEARLY:
+            apart[-1] = before, max(its, top + height - before)
+        else:
+            apart.append((top, height))
+    return apart
+
+
 def _right(words: Words) -> float:
-    letters = len(words.who) + 1 + len(words.text)
+    letters = len(f"{words.who} {words.text}".strip())
     return words.x + letters * (_BYTE if words.kind == "data" else _LETTER)

@@ -3,6 +3,7 @@ live line. In a pipe there are plain lines, and nothing that moves."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import textwrap
 from typing import TextIO
@@ -11,6 +12,7 @@ from grader.lesson import defused, printable
 
 MARKS = {"passed": "✓", "failed": "✗", "skipped": "–", "error": "!", "next": "→"}
 _COLOURS = {"passed": "32", "failed": "31", "skipped": "33", "error": "35", "next": "1"}
+_COLOURED = re.compile(r"\x1b\[\d*m")
 _ASCII = str.maketrans({"✓": "+", "✗": "x", "–": "-", "…": "~", "—": "-", "→": ">"})
 
 
@@ -20,9 +22,21 @@ class Screen:
     def __init__(self, out: TextIO, width: int = 0) -> None:
         self._out = out
         self._live = out.isatty()
-        self.width = width or min(shutil.get_terminal_size((80, 24)).columns, 100)
+        self._given = width
+        self._measure()
         encoding = (out.encoding or "").lower()
         self._plain = not encoding.startswith("utf")
+
+    def _measure(self) -> None:
+        size = shutil.get_terminal_size((80, 24))
+        self._columns = size.columns
+        self._rows = size.lines
+        self.width = self._given or min(size.columns, 100)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether what is there can be drawn anew."""
+        return self._live
 
     def line(self, text: str) -> None:
         """Write a line, in place of the live one."""
@@ -45,11 +59,16 @@ class Screen:
             self._out.write("\r\x1b[K")
             self._out.flush()
 
-    def clear(self) -> None:
-        """Begin at the top of an empty screen, if it is one."""
-        if self._live:
-            self._out.write("\x1b[H\x1b[2J")
-            self._out.flush()
+    def draws(self) -> int:
+        """Begin at the top of an empty screen, which has so many rows now."""
+        self._measure()
+        self._out.write("\x1b[H\x1b[2J")
+        return self._rows
+
+    def rows_of(self, text: str) -> int:
+        """How many rows of the terminal TEXT goes over."""
+        seen = len(_COLOURED.sub("", text))
+        return max(1, -(-seen // self._columns))
 
     def mark(self, status: str) -> str:
         """The sign of a verdict."""

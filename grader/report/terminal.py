@@ -56,10 +56,10 @@ class Terminal:
         total = len(stage.milestones)
         self._screen.line(f"  Milestones: {done} of {total} (they carry no points)")
         leading = steps.for_milestones(stage.stage)
-        ahead = [m.name for m in stage.milestones if m.status != "passed"]
+        ahead = steps.next_milestone(stage.milestones, stage.score)
         for milestone in stage.milestones:
             name, mark = milestone.name, self._screen.mark(milestone.status)
-            if name in ahead[:1] and name in leading:
+            if name == ahead and name in leading:
                 lesson = f"stages/{stage.stage}/README.md, {leading[name]}"
                 name = f"{name:<22}  the next step: {lesson}"
                 mark = self._screen.coloured("next", MARKS["next"])

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from grader.transcript import in_bytes
+from grader.transcript import in_bytes, named
 
 # More lanes than these are hard to follow: a crowd's others share a row.
-_LANES = 7
+_LANES = 6
 
 _VERDICTS = {"passed": "it holds", "failed": "the verdict: it does not hold"}
 
@@ -60,7 +60,11 @@ def timeline(stage: int, check: dict[str, Any]) -> Timeline | None:
         return None
     program = "the client" if stage == 2 else "the server"
     about = f"{check.get('message', '')} {evidence.get('says', '')}"
-    lanes, others = _lanes(program, story, about)
+    lanes, clients = _lanes(program, story, about)
+    # Of a crowd the story has not kept everybody; the program has a name, too.
+    has_named = any(entry.get("who") == program for entry in story)
+    clients = max(clients, int(_number(evidence, "names") or 0) - has_named)
+    others = clients - (len(lanes) - 1)
     drawn = Timeline(lanes, _folded(_rows(story, lanes)), others=others)
     for sleep in _dicts(evidence.get("asleep")):
         since, until = _number(sleep, "from_ms"), _number(sleep, "to_ms")
@@ -87,15 +91,17 @@ def _number(data: dict[str, Any], key: str) -> float | None:
 def _lanes(
     program: str, story: list[dict[str, Any]], about: str
 ) -> tuple[list[str], int]:
-    """Whose lanes are drawn, and how many are not: first those whom the text ABOUT
-    names, then those who came last."""
+    """Whose lanes are drawn, and how many clients the STORY has: first those whom the
+    text ABOUT names, then those who came last."""
     names = list(dict.fromkeys(str(e["who"]) for e in story if "who" in e))
     clients = [name for name in names if name != program]
     last = list(dict.fromkeys(str(e["who"]) for e in reversed(story) if "who" in e))
-    chosen = sorted(clients, key=lambda name: (name not in about, last.index(name)))
+    chosen = sorted(
+        clients, key=lambda name: (not named(name, about), last.index(name))
+    )
     chosen = chosen[: _LANES - 1]
     shown = [name for name in clients if name in chosen]
-    return [program, *shown], len(clients) - len(shown)
+    return [program, *shown], len(clients)
 
 
 def _rows(story: list[dict[str, Any]], lanes: list[str]) -> Iterator[Row]:

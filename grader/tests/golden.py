@@ -31,6 +31,8 @@ GOLDEN = Path(__file__).with_name("golden")
 # the next, and with it where something went wrong; and whether the end of the program
 # is seen before the failure is a matter of who is faster.
 VARIES = (
+    # A step that goes on in further lines, under its first words.
+    (r"\n {10,}(?=[^\s^])", " "),
     (r"^ +\d+\. +\d+ ms  ", "    N. TIME  "),
     (r"^.* sees the other side close\n", ""),
     (r"^Its standard error ends with:\n(?:  \[INFO\].*\n)+(?!  )", ""),
@@ -38,7 +40,11 @@ VARIES = (
     (r"\bclient \d+\b", "client N"),
     (r"\d+\.\d+ s\b", "SECONDS s"),
     (r"\b(?!65535|65536|70000)\d{5,}\b", "MANY"),
-    (r"^  .*\n +\^ offset MANY", '  "BYTES"\n   ^ offset MANY'),
+    (
+        r"^Expected: .*\nGot: .*\n +\^ offset MANY",
+        'Expected: "BYTES"\nGot:      "BYTES"\n          ^ offset MANY',
+    ),
+    (r"^(Again: .*) SUBMISSION=\S+", r"\1"),
 )
 
 # Where many things go on at once, so much of the story is chance that none is kept,
@@ -50,7 +56,10 @@ CROWDED = re.compile(
 )
 CHANCE = (
     (r"(?<=^What was done:\n)(?: {2,}.*\n)+", "~\n"),
-    (r"^  .*\n +\^ offset \d+", '  "BYTES"\n   ^ offset MANY'),
+    (
+        r"^Expected: .*\nGot: .*\n +\^ offset \d+",
+        'Expected: "BYTES"\nGot:      "BYTES"\n          ^ offset MANY',
+    ),
     (r'"[^"\n]+" was sent by', '"BYTES" was sent by'),
     (r'begin with ".*"', 'begin with "BYTES"'),
     (r"\(descriptor \d+\)", "(descriptor N)"),

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from grader import rubric
+from grader.lesson import SCREEN
 from grader.submission import STAGES
 from grader.tests.conftest import Graded, run_grader
 
@@ -64,11 +65,19 @@ class Program:
         for id in sorted(set(failed) - may):
             says = failed[id]["evidence"].get("says", "")
             parts.append(f"fails {id}: {failed[id]['message']} ({says})")
+        parts += [
+            f"more than a screen of {id}" for id in failed if _is_long(failed[id])
+        ]
         words = self.expected.get("says", "")
         lessons = " ".join(failed[id]["details"] for id in sorted(must & set(failed)))
         if words not in " ".join(lessons.split()):
             parts.append(f"no lesson says {words!r}")
         return "; ".join(parts)
+
+
+def _is_long(check: dict[str, Any]) -> bool:
+    """Whether the lesson of CHECK, with its title, does not fit on a small screen."""
+    return len(check["details"].splitlines()) > SCREEN
 
 
 def programs(kind: str) -> list[Program]:

@@ -50,7 +50,7 @@ def test_the_result_is_what_the_contract_says() -> None:
     }  # fmt: skip
     assert set(stage["checks"][0]) == {
         "id", "title", "requirement", "status", "points", "max_points", "seconds",
-        "message", "details", "evidence", "hint", "blocked_by",
+        "message", "details", "lesson", "evidence", "hint", "blocked_by",
     }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from grader import steps
+from grader.result import Milestone
 from grader.submission import REPOSITORY
 from grader.tests.conftest import run_grader
 
@@ -79,3 +80,28 @@ def test_what_was_chosen_without_what_it_builds_on_is_told(
     graded = run_grader("3", "--submission", folder, "--only", only)
     told = [line for line in graded.out.splitlines() if "builds on" in line]
     assert told == ([words] if words else [])
+
+
+@pytest.mark.parametrize(
+    "statuses, score, ahead",
+    [
+        ("passed failed missing", 0, "1"),
+        ("passed missing missing", 0, "1"),  # who writes them one by one
+        ("passed missing missing", 68, ""),
+        ("missing missing missing", 0, ""),
+        ("missing failed missing", 68, ""),
+        ("failed missing missing", 68, "0"),
+        ("passed passed passed", 100, ""),
+    ],
+)
+def test_who_has_all_in_main_is_sent_to_no_step(
+    statuses: str, score: int, ahead: str
+) -> None:
+    missing = "there is no function create_server(), which is to be written"
+    milestones = [
+        Milestone(str(number), "failed", missing)
+        if status == "missing"
+        else Milestone(str(number), status, "it returns -1")
+        for number, status in enumerate(statuses.split())
+    ]
+    assert steps.next_milestone(milestones, score) == ahead

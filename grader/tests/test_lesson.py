@@ -3,20 +3,25 @@ in words, the likely cause, and where to read on."""
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from grader import causes, rubric
-from grader.difference import likeness, parting
+from grader import causes, lesson, rubric
+from grader.difference import around, likeness, parting
+from grader.failure import Failure, Finding
+from grader.grade import Request
+from grader.result import DEFAULT_SEED
 from grader.sanitizer import first_report
 from grader.submission import REPOSITORY, STAGES
 from grader.tests import golden
 from grader.tests.matrix import Program
-from grader.transcript import Transcript
+from grader.transcript import Line, Transcript
 
 # -- the story ----------------------------------------------------------------
 
@@ -30,10 +35,25 @@ def _crowd() -> Transcript:
     return transcript
 
 
+def _words(lines: list[str]) -> list[str]:
+    return [re.sub(r" +\d+ ms  ", " ", line.strip()) for line in lines]
+
+
+def _lesson(story: list[Line], **seen: Any) -> str:
+    """What a failure with this STORY, and with what else is SEEN, is taught."""
+    check = rubric.load(3).checks["blocking/never_reads"]
+    failure = Failure(transcript=story, **seen)
+    return lesson.write(lesson.parts(check, 3, failure))
+
+
+def _story_in(text: str) -> list[str]:
+    told = text.partition("What was done:\n")[2].splitlines()
+    return list(itertools.takewhile(lambda line: line.startswith("  "), told))
+
+
 def test_a_long_story_keeps_its_ends_and_those_whom_it_is_about() -> None:
-    lines = _crowd().lines("client 42 does not get its bytes back")
-    told = [re.sub(r" +\d+ ms  ", " ", line.strip()) for line in lines]
-    assert told == [
+    story = _crowd().lines("client 42 does not get its bytes back")
+    assert _words(_story_in(_lesson(story, message="no bytes"))) == [
         "1. client 1 connects",
         "2. client 2 connects",
         "3. client 3 connects",
@@ -41,12 +61,103 @@ def test_a_long_story_keeps_its_ends_and_those_whom_it_is_about() -> None:
         "42. client 42 connects",
         "… 99 steps left out …",
         '142. client 42 sends 4 bytes: "abc\\n"',
-        "… 54 steps left out …",
+        "… 53 steps left out …",
+        '196. client 96 sends 4 bytes: "abc\\n"',
         '197. client 97 sends 4 bytes: "abc\\n"',
         '198. client 98 sends 4 bytes: "abc\\n"',
         '199. client 99 sends 4 bytes: "abc\\n"',
         '200. client 100 sends 4 bytes: "abc\\n"',
     ]
+
+
+@pytest.mark.parametrize("steps", [1, 9, 200])
+def test_the_story_has_what_room_the_rest_of_the_lesson_leaves(steps: int) -> None:
+    finding = Finding("lost", "the program sleeps in epoll_wait() " + "and so on " * 9)
+    bytes = "…abcdefg\n        ^ offset 8", "…abcdefgh\n        ^ offset 8"
+    transcript = Transcript()
+    for number in range(steps):
+        transcript.note(f"client {number}", "connects, " + "and does more " * 5)
+    text = _lesson(
+        transcript.lines("client 7"),
+        message="the other one does not get its bytes back",
+        expected=bytes[0],
+        received=bytes[1],
+        finding=finding,
+        errors="one\ntwo\nthree\n" * 9,
+    )
+    assert len(text.splitlines()) <= lesson.SCREEN
+    assert f"{steps}. " in text and "does more\n" in text
+
+
+def test_as_much_is_shown_however_many_digits_the_numbers_have() -> None:
+    def steps(count: int) -> list[str]:
+        transcript = Transcript()
+        for number in range(30):
+            says = f"has sent {count} bytes in all: they wait, and wait"
+            transcript.note(f"client {number:02}", says)
+        told = _story_in(_lesson(transcript.lines(""), message="no bytes"))
+        return [line[:5] for line in told if line[2:5].strip()]
+
+    assert steps(1000) == steps(1000000)
+
+
+def test_a_step_is_told_to_its_end_and_nothing_is_cut() -> None:
+    transcript = Transcript()
+    says = "has sent 756000 bytes in all: the answers wait for the one who is owed"
+    transcript.note("the one that is owed little", says)
+    first, second = _story_in(_lesson(transcript.lines(""), message="no bytes"))
+    assert f"{first.partition(' ms  ')[2]} {second.strip()}".endswith(says)
+    assert second.index(second.strip()) == first.index("the one")
+
+
+def test_a_lesson_has_all_its_parts_in_eighty_columns() -> None:
+    finding = Finding("odd", "the program sleeps in epoll_wait() " + "and " * 30)
+    text = _lesson(
+        [Line(1, "", "x" * 200)],
+        message="no bytes",
+        expected="5 bytes",
+        received="none",
+        finding=finding,
+        errors="bad\n" + "y" * 1000,
+    )
+    assert max(map(len, text.splitlines())) <= 78
+    for part in (
+        "no bytes", "What was done:", "Expected: 5 bytes", "Got: none",
+        "The kernel shows: the program sleeps in epoll_wait()", "  bad\n",
+        "Requirement 3.7:", "To think about:", "STAGE=3 ONLY=blocking/never_reads\n",
+    ):  # fmt: skip
+        assert part in text
+
+
+def test_one_caret_stands_under_what_was_due_and_what_came() -> None:
+    due, came = (around(data, 8, 108) for data in (b"01234567\tx", b"01234567\n"))
+    text = _lesson([], message="a wrong byte", expected=due, received=came)
+    at = text.splitlines().index("Expected: …01234567\\tx")
+    assert text.splitlines()[at + 1 : at + 3] == [
+        "Got:      …01234567\\n",
+        "                   ^ offset 108",
+    ]
+
+
+def test_the_same_is_run_again_wherever_it_lies_and_with_the_same_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(folder: Path, seed: int, at_hand: bool = True) -> str:
+        request = Request(folder, [3], "", seed, "off", is_at_hand=at_hand)
+        return request.asked_of_make()
+
+    monkeypatch.chdir(REPOSITORY)
+    assert asked(REPOSITORY / "stages", DEFAULT_SEED) == ""
+    assert asked(Path("solutions"), DEFAULT_SEED) == "SUBMISSION=solutions"
+    told = f"SUBMISSION='{tmp_path}/my own' SEED=7"
+    assert asked(tmp_path / "my own", 7) == told
+    check = rubric.load(3).checks["echo/line"]
+    text = lesson.write(lesson.parts(check, 3, Failure("no bytes"), told))
+    assert f"Again:    make grade STAGE=3 ONLY=echo/line {told}\n" in text
+    # Whoever grades for others has what is theirs at another place than they.
+    assert asked(tmp_path, DEFAULT_SEED, at_hand=False) == ""
+    monkeypatch.chdir(tmp_path)
+    assert asked(tmp_path / "alice", DEFAULT_SEED) == ""
 
 
 def test_pieces_of_one_sending_are_one_step_and_odd_bytes_are_short() -> None:
@@ -55,7 +166,7 @@ def test_pieces_of_one_sending_are_one_step_and_odd_bytes_are_short() -> None:
         transcript.note("client A", "sends", piece, len(piece))
     (line,) = transcript.lines("")
     shown = '"\\x00\\x01\\x02\\x1b\\x1b\\x1b…"'
-    assert line.endswith(f"client A sends 44 bytes: {shown}")
+    assert line.says == f"client A sends 44 bytes: {shown}"
 
 
 def test_the_picture_has_the_story_and_when_the_program_slept() -> None:
@@ -65,10 +176,20 @@ def test_the_picture_has_the_story_and_when_the_program_slept() -> None:
     transcript.note_sleep(began, "epoll_wait()")
     transcript.note_sleep(began, "recv()")
     data = transcript.as_data("client 42")
-    assert len(data["story"]) < 60
+    assert len(data["story"]) < 70 and data["names"] == 100
     assert [sleep["in"] for sleep in data["asleep"]] == ["epoll_wait()", "recv()"]
     assert sum(entry.get("left_out", 1) for entry in data["story"]) == 200
     assert data["ended_ms"] >= data["asleep"][-1]["to_ms"]
+
+
+def test_a_sleep_is_one_as_long_as_nothing_moves() -> None:
+    transcript = Transcript()
+    transcript.note("client 1", "connects")
+    for _ in range(3):  # we look now and then
+        transcript.note_sleep(time.monotonic(), "send()")
+    transcript.note("client 1", "sends", b"a", 1)
+    transcript.note_sleep(time.monotonic(), "send()")
+    assert len(transcript.as_data()["asleep"]) == 2
 
 
 # -- bytes that differ --------------------------------------------------------
@@ -185,6 +306,14 @@ def test_where_to_read_on_is_a_heading_of_the_lesson(stage: int) -> None:
     assert set(loaded.sections) <= set(loaded.requirements)
     sections = {loaded.section_of(check) for check in loaded.checks.values()}
     assert sections <= _headings(stage)
+    assert len({lesson.anchor(heading) for heading in sections}) == len(sections)
+
+
+def test_a_link_leads_to_a_heading_as_github_names_it() -> None:
+    assert lesson.anchor("TIME_WAIT, and SO_REUSEADDR") == "time_wait-and-so_reuseaddr"
+    check = rubric.load(3).checks["blocking/never_reads"]
+    *_, on = lesson.parts(check, 3, Failure("no bytes"))
+    assert on.link == "stages/3/README.md#second-half-never-wait-at-all"
 
 
 @pytest.mark.parametrize(
@@ -217,5 +346,5 @@ def test_the_readme_shows_a_failure_as_the_grader_tells_it() -> None:
     program = Program("wrong", 3, "blocking_send")
     shown = (REPOSITORY / "README.md").read_text().partition("    ✗ ")[2]
     shown = shown.partition("\n\n")[0].replace("\n      ", "\n")
-    lesson = golden.without_chance(f"{shown}\n", crowded=False)
-    assert lesson == golden.path(program).read_text()
+    told = golden.without_chance(f"{shown}\n", crowded=False)
+    assert told == golden.path(program).read_text()

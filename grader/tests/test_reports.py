@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from grader.lesson import Part
 from grader.report import html, markdown
 from grader.report.picture import picture
 from grader.report.timeline import timeline
@@ -22,6 +23,7 @@ from grader.result import CheckResult, Milestone, Result, StageResult
 from grader.submission import REPOSITORY
 from grader.tests.conftest import run_grader
 from grader.tests.matrix import PROGRAMS
+from grader.transcript import Line, Transcript
 
 Submit = Callable[[int, str | bytes | Path], Path]
 
@@ -89,6 +91,12 @@ function look(page) {
     levels: all("h1, h2, h3, h4").map(heading => Number(heading.tagName[1])),
     heads: all("th").length, scopes: all("th[scope]").length,
     lost: all("a[href^='#']").filter(a => !page.getElementById(a.hash.slice(1))).length,
+    blocks: all("pre").map(pre => pre.className),
+    sideways: all("dd, li, p").filter(node => node.scrollWidth > node.clientWidth + 1 &&
+      !node.querySelector("pre, svg")).length,
+    prose: all(".lesson dd").filter(node => node.clientWidth).map(node =>
+      getComputedStyle(node).fontFamily).filter(font => /mono/.test(font)).length,
+    links: all(".lesson a").map(a => a.getAttribute("href")),
     paper: background(page.body),
     contrast: Math.min(...all("h1, p, pre, li, td, th, span, text").map(contrast)),
     folded: all("details").filter(details => details.offsetHeight > 0).length,
@@ -186,6 +194,15 @@ def _result(says: str = "") -> dict[str, Any]:
     passed = CheckResult("echo/line", "echoes a line", "3.4", 10, "passed", 10)
     failed = CheckResult("echo/large", "echoes 8 MiB", "3.4", 10, "failed")
     failed.message, failed.details = says, f"What is wrong: {says}"
+    failed.lesson = [
+        Part("prose", "What is wrong:", says),
+        Part("story", "What was done:", story=[Line(1, "  1. ", says)]),
+        Part("bytes", "", says),
+        Part("output", "Its standard error ends with:", says),
+        Part("command", "Again:", says),
+        Part("link", "Read on:", "lesson 3", link="stages/3/README.md#epoll"),
+        Part("link", "Read on:", says, link=f"javascript:{says}"),
+    ]
     failed.evidence = _evidence(says)
     passed.evidence = _evidence("sends")
     late = CheckResult("echo/pause", "goes on", "3.4", 0, blocked_by="echo/large")
@@ -224,14 +241,20 @@ def test_the_page_reads_well_on_a_phone_and_on_a_desk(
         assert view["heads"] == view["scopes"] > 0
         assert (view["lost"], view["loads"]) == (0, 0)
         assert view["contrast"] >= 4.5  # WCAG 2.2, 1.4.3
+        # Prose flows; what stays in its columns are bytes and others' words.
+        assert view["blocks"] == [] and (view["sideways"], view["prose"]) == (0, 0)
+        [link] = view["links"]
+        assert link.endswith("stages/3/README.md#second-half-never-wait-at-all")
         text = " ".join(view["text"].split())
         assert "0 of 27 points" in text and check["message"] in text
-        assert " ".join(check["details"].split()) in text
+        for part in check["lesson"]:
+            told = [part["text"], *(line["says"] for line in part["story"])]
+            assert all(" ".join(words.split()) in text for words in told)
         drawn = view["pictures"][0]
         assert (drawn["role"], drawn["clashes"], drawn["outside"]) == ("img", 0, 0)
         assert check["title"] in drawn["says"][0] and "the deaf one" in drawn["says"][1]
         assert "the server is asleep in send()" in drawn["text"]
-        assert drawn["asleep"] == len(check["evidence"]["asleep"]) > 0
+        assert 0 < drawn["asleep"] <= len(check["evidence"]["asleep"])
         assert "ms: the server is asleep in send()" in text  # and in words
 
 
@@ -245,7 +268,7 @@ def test_the_page_is_dark_where_that_is_liked_but_not_on_paper(
     views = (light["desk"], light["paper"], dark["desk"], dark["paper"])
     assert min(view["contrast"] for view in views) >= 4.5
     assert light["desk"]["folded"] > light["paper"]["folded"] == 0
-    assert "What is wrong: ok" in light["paper"]["text"]
+    assert "What is wrong\nok" in light["paper"]["text"]
 
 
 def test_in_the_page_what_a_program_printed_is_text_and_loads_nothing(
@@ -255,6 +278,8 @@ def test_in_the_page_what_a_program_printed_is_text_and_loads_nothing(
     seen = browse(html.render(_result(hostile)))
     for view in seen.values():
         assert view["loads"] == 0 and len(view["pictures"]) == 2
+        assert view["blocks"] == ["", "bytes", "output"]
+        assert [link.partition("#")[2] for link in view["links"]] == ["epoll"]
         assert view["title"] == "Echo Lab: 10 of 20 points"
         assert "<script>" in view["text"] and "{{ 7 * 7 }}" in view["text"]
         assert "\x1b" not in view["text"] and "\n::error" not in view["text"]
@@ -291,8 +316,50 @@ def test_of_a_crowd_those_have_lanes_whom_it_is_about() -> None:
     story = [{"ms": n, "who": f"client {n}", "does": "connects"} for n in range(50)]
     drawn = timeline(3, {"message": "client 7 got", "evidence": {"story": story}})
     assert drawn and "client 7" in drawn.lanes and "client 49" in drawn.lanes
-    assert (len(drawn.lanes), drawn.others) == (7, 44)
+    assert (len(drawn.lanes), drawn.others) == (6, 45)
     assert sum(row.left_out or 1 for row in drawn.rows) == 50
+
+
+def test_who_has_a_name_that_begins_another_is_not_the_one_it_is_about() -> None:
+    story = [{"ms": n, "who": f"client {n}", "does": "connects"} for n in range(70)]
+    drawn = timeline(3, {"message": "it left client 60.", "evidence": {"story": story}})
+    assert drawn and "client 60" in drawn.lanes and "client 6" not in drawn.lanes
+
+
+def test_who_has_no_rail_is_counted_in_the_whole_crowd() -> None:
+    transcript = Transcript()
+    transcript.note("the server", "listens")
+    for number in range(1100):
+        transcript.note(f"client {number}", "connects")
+    drawn = timeline(3, {"evidence": transcript.as_data()})
+    assert drawn and len(drawn.lanes) == 6 and drawn.others == 1095
+
+
+def test_a_picture_of_a_crowd_has_room_on_a_phone() -> None:
+    story = [
+        {
+            "ms": n,
+            "who": f"client {n}",
+            "does": "sends",
+            "bytes": 65536,
+            "data": "z" * 24,
+        }
+        for n in range(1000, 1050)
+    ]
+    evidence = {"story": story, "ended_ms": 2000}
+    drawn = timeline(3, {"status": "failed", "evidence": evidence})
+    assert drawn and picture(drawn).width <= 347
+
+
+def test_sleeps_that_touch_are_one_bar() -> None:
+    asleep = [{"from_ms": n, "to_ms": n + 1, "in": "recv()"} for n in range(2, 50)]
+    drawn = timeline(3, {"evidence": _evidence("sends") | {"asleep": asleep}})
+    assert drawn and len(drawn.sleeps) == 48
+    bars = picture(drawn).sleeps
+    assert all(
+        top + height < after for (top, height), (after, _) in zip(bars, bars[1:])
+    )
+    assert len(bars) < 5
 
 
 def test_in_a_picture_time_goes_down_and_long_pauses_do_not_squeeze_the_rest() -> None:
@@ -350,7 +417,7 @@ def test_evidence_of_any_shape_has_a_page(evidence: dict[str, Any]) -> None:
     result = _result("ok")
     result["stages"][0]["checks"][1]["evidence"] = evidence
     page = html.render(result)
-    assert "What is wrong: ok" in page and "nan" not in page
+    assert "<dd>ok</dd>" in page and "nan" not in page
 
 
 # -- Markdown -----------------------------------------------------------------
@@ -389,6 +456,38 @@ def test_in_markdown_no_field_makes_a_link_a_tag_or_a_column() -> None:
     assert not re.search(r"\*\*x|\[y\]|^# no", words, re.M)
     rows = [line for line in bare.splitlines() if line.startswith("|")]
     assert len(rows) == 5 and all(row.count("|") == 5 for row in rows)
+
+
+def test_a_link_leads_to_the_lesson_wherever_the_report_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    github = {"SERVER_URL": "https://github.com", "REPOSITORY": "a/b", "SHA": "1f" * 20}
+    for name in github:
+        monkeypatch.delenv(f"GITHUB_{name}", raising=False)
+    place = "stages/3/README.md#epoll"
+    assert f"Read on: [lesson 3]({place})" in markdown.render(_result("ok"))
+    assert f'href="{place}"' in html.render(_result("ok"))
+    for name, value in github.items():
+        monkeypatch.setenv(f"GITHUB_{name}", value)
+    address = f"https://github.com/a/b/blob/{'1f' * 20}/{place}"
+    assert f"Read on: [lesson 3]({address})" in markdown.render(_result("ok"))
+    assert f'href="{address}"' in html.render(_result("ok"))
+    monkeypatch.setenv("GITHUB_SERVER_URL", "javascript:alert(1)//")
+    assert f'href="{place}"' in html.render(_result("ok"))
+
+
+def test_what_the_compiler_said_comes_before_the_checks_that_it_prevented() -> None:
+    result = _result("tcp_server.c:1: error: no")
+    result["stages"][0]["status"] = "build_failed"
+    text = markdown.render(result)
+    assert text.index("It does not compile") < text.index("| Check |")
+
+
+def test_a_link_to_a_check_that_passed_leads_into_what_is_folded() -> None:
+    page = html.render(_result("ok"))
+    assert 'href="#stage-3-echo-line"' in page
+    folded = page.partition('</summary>\n<div id="stage-3-echo-line"')
+    assert folded[1] and folded[0].rpartition("<details")[2].count("</details") == 0
 
 
 def test_markdown_says_how_far_the_milestones_are_climbed() -> None:

@@ -1,0 +1,27 @@
+"""Where a report's links to the lessons lead: beside the report, in this repository;
+in CI to where the commit that grades can be read."""
+
+from __future__ import annotations
+
+import os
+import re
+
+_LESSON = re.compile(r"stages/\d+/README\.md#[\w-]*")
+
+# What GitHub says of a run, and what it has to look like.
+_ON_GITHUB = {
+    "GITHUB_SERVER_URL": r"https://[\w.-]+(?::\d+)?",
+    "GITHUB_REPOSITORY": r"[\w.-]+/[\w.-]+",
+    "GITHUB_SHA": r"[0-9a-f]{40,64}",
+}
+
+
+def to_lesson(link: str) -> str:
+    """The address for LINK, a place in a stage's README; "" if it is something else."""
+    if not _LESSON.fullmatch(link):
+        return ""
+    said = [os.environ.get(name, "") for name in _ON_GITHUB]
+    if not all(map(re.fullmatch, _ON_GITHUB.values(), said)):
+        return link
+    server, repository, commit = said
+    return f"{server}/{repository}/blob/{commit}/{link}"
