@@ -22,7 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
-from grader import autograder, cohort, handout, rubric, submission
+from grader import autograder, cohort, handout, rubric, strays, submission
 from grader.failure import CannotGrade
 from grader.lesson import one_line
 from grader.report import roll
@@ -258,6 +258,7 @@ def _grade(options: argparse.Namespace) -> int:
     try:
         grading.grade(request, result, progress, keep)
     finally:
+        strays.end()  # one that was being launched when we were interrupted
         progress.clear()
         keep()
     notes = [f"The programs ran without isolation: {reason}." if reason else ""]

@@ -21,7 +21,7 @@ _X86_64 = {
     0: "read", 1: "write", 3: "close", 7: "poll", 16: "ioctl", 19: "readv",
     20: "writev", 23: "select", 34: "pause", 35: "nanosleep", 42: "connect",
     43: "accept", 44: "sendto", 45: "recvfrom", 46: "sendmsg", 47: "recvmsg",
-    61: "wait4", 128: "rt_sigtimedwait", 130: "rt_sigsuspend", 202: "futex",
+    61: "wait4", 219: "restart_syscall", 128: "rt_sigtimedwait", 130: "rt_sigsuspend", 202: "futex",
     230: "clock_nanosleep", 232: "epoll_wait", 247: "waitid", 270: "pselect6",
     271: "ppoll", 281: "epoll_pwait", 288: "accept4", 426: "io_uring_enter",
     441: "epoll_pwait2",
@@ -29,7 +29,7 @@ _X86_64 = {
 _AARCH64 = {
     22: "epoll_pwait", 29: "ioctl", 57: "close", 63: "read", 64: "write", 65: "readv",
     66: "writev", 72: "pselect6", 73: "ppoll", 95: "waitid", 98: "futex",
-    101: "nanosleep", 115: "clock_nanosleep", 133: "rt_sigsuspend",
+    101: "nanosleep", 115: "clock_nanosleep", 128: "restart_syscall", 133: "rt_sigsuspend",
     137: "rt_sigtimedwait", 202: "accept", 203: "connect", 206: "sendto",
     207: "recvfrom", 211: "sendmsg", 212: "recvmsg", 242: "accept4", 260: "wait4",
     426: "io_uring_enter", 441: "epoll_pwait2",
@@ -46,7 +46,8 @@ EPOLL_CALLS = {"epoll_wait", "epoll_pwait", "epoll_pwait2"}
 # for ever), or a pointer to a time (NULL is for ever).
 _TIMEOUT_INT = {"epoll_wait": 3, "epoll_pwait": 3, "poll": 2}
 _TIMEOUT_POINTER = {"epoll_pwait2": 3, "ppoll": 2, "select": 4, "pselect6": 4}
-_ALWAYS_TIMED = {"nanosleep", "clock_nanosleep"}
+# A sleep that was interrupted is gone on with by restart_syscall(2).
+_ALWAYS_TIMED = {"nanosleep", "clock_nanosleep", "restart_syscall"}
 
 # Bit N - 1 of a mask of signals stands for signal N: proc_pid_status(5).
 _ALARMS = sum(

@@ -59,11 +59,13 @@ def run_grader(*arguments: str | Path, cwd: Path = REPOSITORY) -> Graded:
 
 
 def session_members(session: int) -> list[str]:
-    """The processes that are left of a session (proc_pid_stat(5), field 6)."""
+    """The processes that are left of a session (proc_pid_stat(5), fields 3 and 6); not
+    those that are dead, and that some init has not come to yet."""
     members = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            if stat.read_text().rpartition(")")[2].split()[3] == str(session):
+            state, _, _, its_session, *_ = stat.read_text().rpartition(")")[2].split()
+            if its_session == str(session) and state != "Z":
                 members.append(stat.parent.name)
     return members
 
