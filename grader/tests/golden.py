@@ -53,7 +53,7 @@ CHANCE = (
     (r"^  .*\n +\^ offset \d+", '  "BYTES"\n   ^ offset MANY'),
     (r'"[^"\n]+" was sent by', '"BYTES" was sent by'),
     (r'begin with ".*"', 'begin with "BYTES"'),
-    (r"\(descriptor \d+\)", "(descriptor N)"),
+    (r"(\(| on )descriptor \d+", r"\1descriptor N"),
     (r'due was ".*"', 'due was "BYTE"'),
 )
 AMOUNTS = re.compile(
