@@ -17,11 +17,10 @@ from grader.rubric import Check
 class Cause:
     """One row of the table.
 
-    when maps what must have been seen (a key of a finding's evidence; and kind,
-    stage, check, requirement, errors) to a regular expression for the whole of it,
-    or to true or false: it is there, or is not. section is a heading of the lesson (of
-    stage LESSON, if not of its own), shown_by are wrong programs that it is said of:
-    "3/waits_for_eof".
+    when maps what must have been seen (a key of a finding's evidence, or of what
+    facts() has besides) to a regular expression for the whole of it, or to true or
+    false: it is there, or is not. section is a heading of the lesson (of stage LESSON,
+    if not of its own), shown_by are wrong programs that it is said of: "3/silent".
     """
 
     text: str
@@ -38,7 +37,8 @@ class Cause:
 def _fits(fact: Any, wanted: Any) -> bool:
     if isinstance(wanted, bool):
         return bool(fact) == wanted
-    return re.fullmatch(str(wanted), str(fact or ""), re.DOTALL) is not None
+    text = "" if fact is None else str(fact)
+    return re.fullmatch(str(wanted), text, re.DOTALL) is not None
 
 
 @functools.cache
@@ -70,4 +70,5 @@ def facts(stage: int, check: Check, failure: Failure) -> dict[str, Any]:
         "message": failure.message,
         "received": failure.received,
         "errors": failure.errors,
+        "story": "\n".join(step.says for step in failure.transcript),
     }

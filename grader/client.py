@@ -10,6 +10,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from grader import procfs
 from grader.difference import around, likeness, parting
 from grader.failure import Finding
 from grader.transcript import in_bytes, quote
@@ -323,12 +324,26 @@ class Client(Connection):
             says += f'; the next one due was "{first}"'
         return Finding("hung_up", says, self.lacks(), "The connection shows")
 
+    def _refused(self) -> Finding:
+        """What there is to see of a server that a client could not connect to."""
+        port = self.scene.ports(self)[1]
+        tasks = procfs.tasks(self.scene.program.pid or 0)
+        calls = [task.call.shown() for task in tasks if task.call]
+        says = f"nothing listens on port {port}"
+        says += f", and the program sleeps in {min(calls)}" if calls else ""
+        return Finding("refused", says)
+
     def check(self) -> Fault | None:
         """See Connection."""
         if self._fault or not self.ended or self.closed or self.may_be_cut:
             return self._fault
         if self.ended == "reset" and not self.connected:
-            return Fault(f"{self.name} could not connect: nobody listens")
+            return Fault(
+                f"{self.name} could not connect: nobody listens",
+                "a connection, which is the kernel's doing where somebody listens",
+                "it is refused (RST)",
+                self._refused(),
+            )
         missing = self.due
         if missing or not self.half_closed:
             how = "reset" if self.ended == "reset" else "closed"

@@ -75,6 +75,8 @@ def _altered(due: bytes, came: bytes, _before: bytes, _others: _Others) -> _Look
     """Byte for byte the same length, but changed; or with more or fewer CRs."""
     count = min(len(due), len(came), _ENOUGH)
     pairs = list(zip(due[:count], came[:count]))
+    if not due and len(came) > 1 and not any(came[:_ENOUGH]):
+        return "padding", "zero bytes come behind the client's own"
     if count and not any(came[:count]):
         return "zeros", "zero bytes come in place of the client's own"
     if any(b > 127 for b, _ in pairs) and all(b & 127 == a for b, a in pairs):

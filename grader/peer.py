@@ -253,7 +253,7 @@ class Session(Scene):
         errors = self.program.errors.text().splitlines()
         marked = any(line.startswith("[ERROR]") for line in errors)
         if self.program.status() != status or (status and not marked):
-            lacks = "" if marked or not status else ", without an [ERROR] line"
+            lacks = "" if marked or not status else f", {self.error_lines()}"
             raise self.failure(
                 f"the client does not exit as it should {after}",
                 expected,
@@ -278,10 +278,17 @@ def compare(scene: Scene, message: str, expected: bytes, got: bytes) -> None:
     if expected == got:
         return
     at = parting(expected, got)
+    more = len(got) - len(expected)
     if at == min(len(expected), len(got)):
-        more = len(got) - len(expected)
-        message += f": {in_bytes(abs(more))} too {'many' if more > 0 else 'few'}"
+        message += f": {_amiss(more)}"
     else:
         message += f", from offset {at} on"
+        if more:
+            message += f"; {_amiss(more)} in all"
     alike = likeness(expected[at:], bytes(got[at:]), expected[:at], {})
     raise scene.failure(message, around(expected, at, at), around(got, at, at), alike)
+
+
+def _amiss(more: int) -> str:
+    """How many bytes too many there are, or, below zero, too few."""
+    return f"{in_bytes(abs(more))} too {'many' if more > 0 else 'few'}"

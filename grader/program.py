@@ -258,9 +258,9 @@ class Program:
     def status(self) -> int | None:
         """Exit status, negative for the signal that killed it, None if running."""
         code = self._process.poll()
-        if code is not None and self.isolation == "bubblewrap" and code > 128:
+        if code is not None and self.isolation == "bubblewrap" and 128 < code <= 192:
             return 128 - code  # bubblewrap's init reports as a shell does
-        return code
+        return code  # up to 255, which is what exit(-1) comes out as
 
     def starved(self) -> bool:
         """Whether the kernel killed it, or may have, for want of memory."""

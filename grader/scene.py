@@ -156,6 +156,22 @@ class Scene:
             finding.evidence.update(lacking[0])
         return finding
 
+    def error_lines(self) -> str:
+        """The [ERROR] lines of a program that has ended, in words."""
+        self.program.all_output_read()
+        marked, printed = (
+            sum(line.startswith("[ERROR]") for line in stream.text().splitlines())
+            for stream in (self.program.errors, self.program.output)
+        )
+        if marked:
+            return (
+                "with an [ERROR] line"
+                if marked == 1
+                else f"with {marked} [ERROR] lines"
+            )
+        elsewhere = " (there is one on standard output)" if printed else ""
+        return f"without an [ERROR] line on standard error{elsewhere}"
+
     def gone(self) -> Finding:
         """The finding that the program has ended. Raises CannotGrade if that may
         not have been its own fault."""
@@ -226,7 +242,7 @@ class Scene:
         finding: Finding | None = None,
     ) -> Failure:
         """A failure that carries the story so far."""
-        hung_up = finding is not None and finding.kind == "hung_up"
+        hung_up = finding is not None and finding.kind in ("hung_up", "refused")
         if finding is None or hung_up:
             # A closed connection may be the first that we see of the server's end.
             end, asleep = time.monotonic() + 2.0, 0

@@ -319,16 +319,18 @@ class Server(Scene):
         def lines() -> list[str]:
             return self.program.output.text().replace("\r", "").split("\n")
 
-        printed_elsewhere = "the line is on standard error, not on standard output"
+        def received() -> str:
+            if line in self.program.errors.text():
+                return "the line is on standard error, not on standard output"
+            printed = "\n".join(lines()).strip() or "nothing"
+            waits = "; its client still waits for accept()" if self.waiting() else ""
+            return printed + waits
+
         self.wait(
             lambda: line in lines(),
             "a line is missing from the server's standard output",
             expected=line,
-            received=lambda: (
-                printed_elsewhere
-                if line in self.program.errors.text()
-                else "\n".join(lines()).strip() or "nothing"
-            ),
+            received=received,
         )
 
     def expect_exit(self, gone: Client, after: str) -> int:
@@ -384,7 +386,7 @@ def expect_refusal(scene: Scene, what: str) -> None:
         raise scene.failure(
             f"{what} is not refused as it should be",
             expected,
-            f"it {scene.program.ending()}, with {marked} [ERROR] lines",
+            f"it {scene.program.ending()}, {scene.error_lines()}",
         )
 
 

@@ -272,6 +272,7 @@ class _View:
         evidence: dict[str, object] = {"pid": self._pid}
         waiting = self._what_waits(evidence)
         inode = evidence.pop("inode", None)
+        evidence["loop"] = any(procfs.watched(self._pid).values())
         if task is None or call is None:
             return Finding("asleep", f"the program sleeps{waiting}", evidence)
         about, peer = self._named(task.pid, call)
@@ -290,9 +291,8 @@ class _View:
         if call.name in procfs.EPOLL_CALLS:
             where = f"the program sleeps in {call.shown()}"
         kind = "forgot" if evidence.get("unread") else "lost"
-        return Finding(
-            kind, where + waiting + self._interest(inode, evidence), evidence
-        )
+        watched = self._interest(inode, evidence) + self._door(call, evidence)
+        return Finding(kind, where + waiting + watched, evidence)
 
     def _what_waits(self, evidence: dict[str, object]) -> str:
         """What the kernel holds that the program should have dealt with."""
@@ -305,10 +305,9 @@ class _View:
             if theirs.inode == 0 and open_here:
                 parts.append(f"{peer.name} waits to be accepted")
                 evidence["backlog"] = self._listener.rx_queue if self._listener else 1
+                evidence["accepted"] = self._accepted()
             elif theirs.rx_queue:
-                verb = "waits" if theirs.rx_queue == 1 else "wait"
-                count = in_bytes(theirs.rx_queue)
-                parts.append(f"{count} from {peer.name} {verb} unread")
+                parts.append(self._unread(peer, theirs))
                 evidence |= {"unread": theirs.rx_queue, "awaited": peer.name}
             elif theirs.state == procfs.CLOSE_WAIT:
                 parts.append(
@@ -327,22 +326,58 @@ class _View:
             parts = [parts[0], f"so it is with {len(parts) - 1} clients more"]
         return f", while {', and '.join(parts)}" if parts else ""
 
+    def _accepted(self) -> int:
+        """How many of those who are there it has accepted."""
+        theirs = (self._theirs(peer) for peer in self._peers)
+        return sum(socket is not None and socket.inode > 0 for socket in theirs)
+
+    def _unread(self, peer: Peer, theirs: Socket) -> str:
+        """What of PEER waits unread, and on which descriptor."""
+        # The end that has come, and was not received, counts as a byte there.
+        count = theirs.rx_queue - (theirs.state == procfs.CLOSE_WAIT)
+        what = f"{in_bytes(count)} from" if count else "the end of"
+        verb = "wait" if count > 1 else "waits"
+        fd = self._descriptor_of(theirs.inode)
+        where = "" if fd is None else f" on descriptor {fd}"
+        return f"{what} {peer.name} {verb} unread{where}"
+
+    def _descriptor_of(self, inode: object) -> int | None:
+        """The descriptor by which the program has the socket INODE."""
+        links = procfs.descriptors(self._pid).items()
+        return next((fd for fd, link in links if link == f"socket:[{inode}]"), None)
+
+    def _door(self, call: Call, evidence: dict[str, object]) -> str:
+        """For whom waits to be accepted: whether epoll watches the listening socket."""
+        if call.name not in procfs.EPOLL_CALLS or not evidence.get("backlog"):
+            return ""
+        fd = self._descriptor_of(self._listener.inode) if self._listener else None
+        if fd is None:
+            return ""
+        for interest in procfs.watched(self._pid).values():
+            if fd in interest:
+                events = procfs.event_names(interest[fd])
+                evidence["door_watched_for"] = events
+                return f" (epoll watches its listening socket for {events})"
+        evidence["door_watched_for"] = "not at all"
+        return " (epoll does not watch its listening socket)"
+
     def _interest(self, inode: object, evidence: dict[str, object]) -> str:
         """Whether its epoll instance watches the socket INODE, that it should serve."""
         watched = procfs.watched(self._pid)
         if not inode or not watched:
             return ""
-        links = procfs.descriptors(self._pid)
-        for fd, link in links.items():
-            if link == f"socket:[{inode}]":
-                for interest in watched.values():
-                    if fd in interest:
-                        events = procfs.event_names(interest[fd])
-                        evidence["watched_for"] = events
-                        return f" (epoll watches it, descriptor {fd}, for {events})"
-                evidence["watched_for"] = "not at all"
-                return f" (epoll does not watch it: descriptor {fd})"
-        return ""
+        fd = self._descriptor_of(inode)
+        if fd is None:
+            return ""
+        named = bool(evidence.get("unread"))  # what is unread says on which it is
+        for interest in watched.values():
+            if fd in interest:
+                events = procfs.event_names(interest[fd])
+                evidence["watched_for"] = events
+                which = "" if named else f", descriptor {fd},"
+                return f" (epoll watches it{which} for {events})"
+        evidence["watched_for"] = "not at all"
+        return f" (epoll does not watch it{'' if named else f': descriptor {fd}'})"
 
 
 def _interest(pair: tuple[Task, Call]) -> int:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 
 from grader.failure import Failure, Finding
-from grader.sanitizer import first_report
+from grader.sanitizer import Report, first_report
 from grader.scene import Scene
 
 # LeakSanitizer stops the program with ptrace, which some containers forbid.
@@ -37,11 +37,18 @@ def expect_no_report(scene: Scene) -> Iterator[None]:
     raise Failure(
         "the sanitizers see wrong use of memory",
         "no report of AddressSanitizer and UndefinedBehaviorSanitizer",
-        "\n".join(report.frames) or report.text.splitlines()[0],
+        _way(report),
         Finding("sanitizer", report.says, evidence, witness),
         scene.transcript.lines(""),
         picture=scene.transcript.as_data(),
     )
+
+
+def _way(report: Report) -> str:
+    """By which calls of the student's it came there, where that is not said anyhow."""
+    if not report.frames:
+        return report.text.splitlines()[0]
+    return "\n".join(report.frames) if len(report.frames) > 1 else ""
 
 
 def leak_signal(scene: Scene) -> None:

@@ -15,7 +15,7 @@ from grader.server import Server
 Leave = Callable[[Client], None]
 
 # So many clients leave answers unread: more than a small pool of buffers has.
-STALLED = 20
+STALLED = 18
 
 # What malloc() takes at the least, with what it needs to know of it: in bytes.
 LEAST_LEAK = 24

@@ -62,7 +62,7 @@ CHANCE = (
     ),
     (r'"[^"\n]+" was sent by', '"BYTES" was sent by'),
     (r'begin with ".*"', 'begin with "BYTES"'),
-    (r"\(descriptor \d+\)", "(descriptor N)"),
+    (r"(\(| on )descriptor \d+", r"\1descriptor N"),
     (r'due was ".*"', 'due was "BYTE"'),
 )
 AMOUNTS = re.compile(

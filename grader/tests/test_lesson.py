@@ -1,5 +1,5 @@
 """What a lesson is made of: the story, the bytes that differ, the sanitizers' reports
-in words, the likely cause, and where to read on."""
+in words, and where to read on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from grader import causes, lesson, rubric
+from grader import lesson, rubric
 from grader.difference import around, likeness, parting
 from grader.failure import Failure, Finding
 from grader.grade import Request
@@ -291,7 +291,7 @@ def test_a_sanitizer_report_is_told_in_words(broken: Path, how: int) -> None:
     assert report.frames[-1].startswith("in main(), tcp_server.c:")
 
 
-# -- causes and sections ------------------------------------------------------
+# -- sections -----------------------------------------------------------------
 
 
 def _headings(stage: int) -> set[str]:
@@ -314,32 +314,6 @@ def test_a_link_leads_to_a_heading_as_github_names_it() -> None:
     check = rubric.load(3).checks["blocking/never_reads"]
     *_, on = lesson.parts(check, 3, Failure("no bytes"))
     assert on.link == "stages/3/README.md#second-half-never-wait-at-all"
-
-
-@pytest.mark.parametrize(
-    "cause", causes.table(), ids=[cause.text[:50] for cause in causes.table()]
-)
-def test_each_cause_is_told_of_something_and_leads_to_a_heading(
-    cause: causes.Cause,
-) -> None:
-    assert cause.when and cause.shown_by
-    told_in = cause.when.get("stage") or "|".join(name[0] for name in cause.shown_by)
-    stages = [
-        cause.lesson or stage for stage in STAGES if re.match(told_in, f"{stage}")
-    ]
-    for stage in stages if cause.section else ():
-        assert cause.section in _headings(stage)
-
-
-def test_a_cause_asks_for_the_whole_of_a_fact_or_for_its_being_there() -> None:
-    def explains(when: dict[str, Any], **facts: Any) -> bool:
-        return causes.Cause("", when).explains(facts)
-
-    assert explains({"kind": "gone"}, kind="gone")
-    assert not explains({"kind": "gone"}, kind="gone_again")
-    assert explains({"stage": 3, "unread": True}, stage=3, unread=20)
-    assert not explains({"unread": True}, unread=0)
-    assert explains({"backlog": False}, unread=20)
 
 
 def test_the_readme_shows_a_failure_as_the_grader_tells_it() -> None:
