@@ -101,6 +101,16 @@ def test_a_connection_that_epoll_does_not_watch_is_told_as_such(submit: Submit) 
     assert {"kind": "forgot", "watched_for": "not at all"}.items() <= found.items()
 
 
+def test_who_moves_byte_by_byte_is_at_work_and_not_busy_for_nothing(
+    submit: Submit,
+) -> None:
+    right = (PROGRAMS / "right" / "3" / "tiny_buffer.c").read_text()
+    folder = submit(3, right.replace("#define BUF 16", "#define BUF 1"))
+    only = "resources/idle_stalled"
+    graded = run_grader("3", "--submission", folder, "--only", only)
+    assert graded.checks(3)[only]["status"] == "passed", graded.out
+
+
 # Serves everybody, and takes its time: a second after each message.
 IN_BETWEEN = """
     for (;;) {

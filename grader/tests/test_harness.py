@@ -64,6 +64,29 @@ def test_a_sleeping_process_is_seen_in_its_call() -> None:
     assert procfs.tasks(sleeper.pid) == []
 
 
+@pytest.mark.parametrize(
+    "does, woken",
+    [
+        ("signal.pause()", False),
+        ("signal.signal(signal.SIGALRM, print); signal.pause()", True),
+        ("signal.signal(signal.SIGPROF, print); signal.pause()", True),
+    ],
+)
+def test_who_waits_for_a_timer_that_the_kernel_hides_may_be_woken(
+    does: str, woken: bool
+) -> None:
+    command = ["/usr/bin/python3", "-c", f"import signal; {does}"]
+    with subprocess.Popen(command) as waiting:
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            tasks = procfs.tasks(waiting.pid)
+            if tasks and tasks[0].call and tasks[0].call.name == "pause":
+                break
+        found = procfs.may_be_woken(waiting.pid)
+        waiting.kill()
+    assert found is woken
+
+
 # A program that says what it can see; it does nothing, wherever it runs.
 LOOKS_AROUND = """
 #include <stdio.h>
