@@ -9,7 +9,7 @@ from collections.abc import Callable
 from grader.checks import check
 from grader.checks.sanitizers import expect_no_report, leak_signal
 from grader.checks.test_blocking import FLOOD, MIB, PIECE, deaf_client
-from grader.checks.test_epoll import expect_no_other_sleep, silence
+from grader.checks.test_epoll import expect_no_other_sleep, silence, sleeps_in
 from grader.client import Client
 from grader.failure import Failure
 from grader.payload import EVERY_BYTE, line, readable
@@ -45,8 +45,10 @@ def test_it_uses_no_processor_time_while_a_client_does_not_read(
     recovered = deaf_client(server, "the one that reads at last")
     server.flood(recovered, readable(rng, MIB), FLOOD)
     recovered.read_again()
-    recovered.expect_echo()
-    server.expect_idle("when a client has read all at last")
+    with contextlib.suppress(Failure):  # of which another check tells
+        recovered.expect_echo()
+    if not recovered.due:
+        server.expect_idle("when a client has read all at last")
     deaf = deaf_client(server)
     server.flood(deaf, readable(rng, MIB), FLOOD)
     stays_idle(deaf)
@@ -71,8 +73,11 @@ def test_it_lives_through_running_out_of_descriptors(
 ) -> None:
     limit, at_least = 40, 25
     server = start(descriptors=(limit, limit))
+    usual: set[str] = set()
     crowd: list[Client] = []
     while len(crowd) < limit + 4:
+        if len(crowd) == 10:
+            usual = set().union(*(sleeps_in(server) for _ in silence(server)))
         if server.waiting() >= ROOM_IN_BACKLOG:
             server.settle()
             if server.waiting():
@@ -94,7 +99,8 @@ def test_it_lives_through_running_out_of_descriptors(
         server.update(client)
     server.check()
     server.expect_idle("while clients wait for a descriptor to be free")
-    expect_no_other_sleep(server, "when descriptors have run out", silence(server))
+    when = "when descriptors have run out"
+    expect_no_other_sleep(server, when, silence(server), usual)
     served[0].converse(line(rng))
     # Those who wait in the backlog stay; those whom it refused are gone.
     waiting = [c for c in crowd if c.connected and not (c.received or c.ended)]
