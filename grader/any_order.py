@@ -35,8 +35,9 @@ ROUNDS = ((20, 6), (40, 24))
 CLIENTS_AT_ONCE = 6
 
 # A program that has gone wrong in no story for so long gets by; and the one that
-# goes wrong is made shorter for so long.
-SEARCH_SECONDS, SHRINK_SECONDS = 20.0, 15.0
+# goes wrong is made shorter for so long. On a slow machine that would be a few tries:
+# there it is so many of them, or three times as long.
+SEARCH_SECONDS, SHRINK_SECONDS, SHRINK_TRIES = 20.0, 15.0, 100
 
 SHORT, LONG = (1, 20), (3_000, 60_000)
 
@@ -58,6 +59,7 @@ class Search:
         self._server: Server | None = None
         self._until = time.monotonic() + SEARCH_SECONDS
         self._told: dict[tuple[Step, ...], Failure | None] = {}
+        self._told_before = 0  # the first that went wrong
         self._steps = 0
         self._calm_seconds = CALM_SECONDS
         self.failure: Failure | None = None
@@ -68,13 +70,18 @@ class Search:
         """What goes wrong in the story of STEPS. It is told only once: what was seen
         then has been seen, though it depend on who is faster."""
         if steps not in self._told:
-            if time.monotonic() > self._until:
+            if self._time_is_up():
                 raise self._stop()
             try:
                 self._told[steps] = self._tell(steps)
             except Exception as error:  # a fault of ours, and no story
                 raise self._stop(error) from None
         return self._told[steps]
+
+    def _time_is_up(self) -> bool:
+        late = time.monotonic() - self._until
+        few = self.failure and len(self._told) - self._told_before < SHRINK_TRIES
+        return late > (2 * SHRINK_SECONDS if few else 0)
 
     def _stop(self, fault: Exception | None = None) -> _Stop:
         self.fault = fault
@@ -92,6 +99,7 @@ class Search:
             self.end()
             if self.failure is None:
                 self._until = time.monotonic() + SHRINK_SECONDS
+                self._told_before = len(self._told)
             if self.failure is None or story.steps <= self._steps:
                 self.failure, self._steps = failure, story.steps
             return failure
