@@ -71,10 +71,11 @@ def test_a_slow_reader_gets_every_byte_in_order(
 def _goes_on_when_deaf_ones_vanish(server: Server, rng: random.Random) -> bool:
     """Have clients leave with answers unread: whoever comes where they were owes
     nothing to them. Whether the server is well; if not, another check tells."""
+    much = readable(rng, 4 * MIB)
     try:
         for number in range(STALLED):
             deaf = deaf_client(server, f"the deaf one {number + 1}")
-            server.flood(deaf, readable(rng, MIB), 16 * MIB)
+            server.flood(deaf, much, 4 * MIB)
             deaf.reset() if number % 2 else deaf.close()
         server.expect_alive("after clients had left answers unread")
     except Failure:
@@ -116,9 +117,9 @@ def test_memory_stays_bounded_while_a_client_only_sends(
     sent = server.flood(deaf, readable(rng, MIB), FLOOD)
     # One that is always behind is no better than one that never reads.
     with contextlib.suppress(Failure):  # of which another check tells
-        for _ in range(MEMORY_BOUND // MIB + 4):
-            server.sip(deaf, MIB)
-            sent = server.flood(deaf, readable(rng, MIB), deaf.sent + MIB)
+        for _ in range(MEMORY_BOUND // MIB // 2 + 2):
+            server.sip(deaf, 2 * MIB)
+            sent = server.flood(deaf, readable(rng, MIB), deaf.sent + 2 * MIB)
     growth = procfs.memory_bytes(pid) - before
     server.expect_alive("while a client only sent")
     if growth >= MEMORY_BOUND:
