@@ -234,12 +234,22 @@ def descriptors(pid: int) -> dict[int, str]:
 
 def watched(pid: int) -> dict[int, dict[int, int]]:
     """The epoll instances of PID, each with its watched descriptors and events."""
+    return _interest_lists(pid, "events")
+
+
+def handed_back(pid: int) -> dict[int, dict[int, int]]:
+    """The epoll instances of PID, each with its watched descriptors and the data that
+    an event of theirs comes with."""
+    return _interest_lists(pid, "data")
+
+
+def _interest_lists(pid: int, column: str) -> dict[int, dict[int, int]]:
     found = {}
+    line = re.compile(rf"^tfd:\s*(\d+) .*\b{column}:\s*([0-9a-f]+)", re.MULTILINE)
     for fd, link in descriptors(pid).items():
         if link == "anon_inode:[eventpoll]":
-            info = read(f"/proc/{pid}/fdinfo/{fd}")
-            pairs = re.findall(r"^tfd:\s*(\d+) events:\s*([0-9a-f]+)", info, re.M)
-            found[fd] = {int(target): int(events, 16) for target, events in pairs}
+            pairs = line.findall(read(f"/proc/{pid}/fdinfo/{fd}"))
+            found[fd] = {int(target): int(value, 16) for target, value in pairs}
     return found
 
 

@@ -149,6 +149,11 @@ class Watch:
 
     def look(self) -> Finding | None:
         """Look once more: a proof that what is awaited will not come, or None."""
+        finding = self._proof()
+        pid = self._program.pid
+        return observed(finding, pid, self._port) if finding and pid else finding
+
+    def _proof(self) -> Finding | None:
         tasks = self.asleep()
         if tasks is None and self._dozed > self._dozing and self.dozes():
             tasks = self._napping  # never for long, and yet for the most part
@@ -198,6 +203,29 @@ class Watch:
         if finding.kind in ("lost", "forgot") and any(c.naps() for _, c in calls):
             return replace(finding, kind="sleeping")
         return finding
+
+
+def observed(finding: Finding, pid: int, port: int) -> Finding:
+    """FINDING, with what else there is to be seen of process PID, which listens on
+    PORT, whatever it does or does not do just now."""
+    says = _taken_for_the_listener(pid, port, finding.evidence)
+    return replace(finding, says=finding.says + says)
+
+
+def _taken_for_the_listener(pid: int, port: int, evidence: dict[str, object]) -> str:
+    """Whether epoll hands back the same data for a connection as for who listens."""
+    doors = {f"socket:[{s.inode}]" for s in procfs.listeners() if s.local_port == port}
+    links = procfs.descriptors(pid)
+    for data in procfs.handed_back(pid).values():
+        of_doors = {data[fd]: fd for fd in data if links.get(fd) in doors}
+        for fd in data:
+            if data[fd] in of_doors and links.get(fd, "") not in doors:
+                evidence["same_data"] = fd
+                return (
+                    f"; epoll hands back the same data ({data[fd]:#x}) for descriptor "
+                    f"{fd} as for the listening socket, {of_doors[data[fd]]}"
+                )
+    return ""
 
 
 def is_our_output(pid: int, call: Call) -> bool:

@@ -101,6 +101,28 @@ def test_a_connection_that_epoll_does_not_watch_is_told_as_such(submit: Submit) 
     assert {"kind": "forgot", "watched_for": "not at all"}.items() <= found.items()
 
 
+# Whom it watches it tells apart by nothing, and so it never gets to the client's bytes.
+ALL_ALIKE = """
+    int loop = epoll_create1(0); struct epoll_event event = {.events = EPOLLIN};
+    epoll_ctl(loop, EPOLL_CTL_ADD, fd, &event);
+    epoll_ctl(loop, EPOLL_CTL_ADD, conn, &event);
+    for (;;) { epoll_wait(loop, &event, 1, %d); %s }
+"""
+
+
+@pytest.mark.parametrize(
+    "does, kind",
+    [((0, ""), "spinning"), ((-1, "accept(fd, NULL, NULL);"), "blocked_accepting")],
+)
+def test_what_epoll_takes_for_the_listener_is_told(
+    submit: Submit, does: tuple[int, str], kind: str
+) -> None:
+    source = (THEN % (ALL_ALIKE % does)).replace("sizeof(data), 0", "4, 0")
+    found = _evidence(submit(3, source), "echo/line")
+    assert {"kind": kind, "same_data": 4}.items() <= found.items()
+    assert "the same data (0x0) for descriptor 4" in found["says"]
+
+
 # Serves everybody, and takes its time: a second after each message.
 IN_BETWEEN = """
     for (;;) {
