@@ -42,6 +42,7 @@ _EVENTS = {
     "EPOLLIN": 1, "EPOLLPRI": 2, "EPOLLOUT": 4, "EPOLLRDHUP": 1 << 13,
     "EPOLLEXCLUSIVE": 1 << 28, "EPOLLONESHOT": 1 << 30, "EPOLLET": 1 << 31,
 }  # fmt: skip
+EPOLLOUT, EPOLLET = _EVENTS["EPOLLOUT"], _EVENTS["EPOLLET"]
 EPOLL_CALLS = {"epoll_wait", "epoll_pwait", "epoll_pwait2"}
 
 # Which argument says how long a call may sleep: a C int of milliseconds (-1 is
@@ -230,6 +231,15 @@ def descriptors(pid: int) -> dict[int, str]:
         except OSError:
             continue
     return links
+
+
+def descriptor_limits(pid: int) -> tuple[int, int]:
+    """How many descriptors PID may have: its soft limit, and its hard one. Both 0 if
+    it is gone."""
+    limits = re.search(
+        r"^Max open files\s+(\d+)\s+(\d+)", read(f"/proc/{pid}/limits"), re.M
+    )
+    return (int(limits[1]), int(limits[2])) if limits else (0, 0)
 
 
 def watched(pid: int) -> dict[int, dict[int, int]]:

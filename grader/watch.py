@@ -208,7 +208,11 @@ class Watch:
 def observed(finding: Finding, pid: int, port: int) -> Finding:
     """FINDING, with what else there is to be seen of process PID, which listens on
     PORT, whatever it does or does not do just now."""
-    says = _taken_for_the_listener(pid, port, finding.evidence)
+    evidence = finding.evidence
+    says = _taken_for_the_listener(pid, port, evidence)
+    says += _out_of_descriptors(pid, evidence)
+    if finding.kind == "busy":
+        says += _told_of_room(pid, evidence)
     return replace(finding, says=finding.says + says)
 
 
@@ -225,6 +229,29 @@ def _taken_for_the_listener(pid: int, port: int, evidence: dict[str, object]) ->
                     f"; epoll hands back the same data ({data[fd]:#x}) for descriptor "
                     f"{fd} as for the listening socket, {of_doors[data[fd]]}"
                 )
+    return ""
+
+
+def _out_of_descriptors(pid: int, evidence: dict[str, object]) -> str:
+    """Whether it has as many descriptors as it may have, so that accept() fails."""
+    soft, hard = procfs.descriptor_limits(pid)
+    if not soft or len(procfs.numbers(f"/proc/{pid}/fd")) < soft:
+        return ""
+    evidence |= {"full": soft, "may_raise": soft < hard}
+    return f"; it has {soft} descriptors open, as many as its soft limit allows"
+
+
+def _told_of_room(pid: int, evidence: dict[str, object]) -> str:
+    """Whether epoll tells it, as often as it asks, that it could send to somebody to
+    whom nothing is on its way."""
+    empty = {f"socket:[{s.inode}]" for s in procfs.sockets() if not s.tx_queue}
+    links = procfs.descriptors(pid)
+    for interest in procfs.watched(pid).values():
+        for fd, events in interest.items():
+            always = events & procfs.EPOLLOUT and not events & procfs.EPOLLET
+            if always and links.get(fd) in empty:
+                evidence["room"] = fd
+                return f"; epoll tells it of room to send (EPOLLOUT) on descriptor {fd}"
     return ""
 
 

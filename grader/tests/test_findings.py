@@ -180,6 +180,24 @@ def test_who_sleeps_a_second_after_each_message_is_not_waited_for_all_day(
             {"kind": "lost", "read_and_unanswered": "a client"},
             "nothing is on its way back",
         ),
+        (
+            "does_not_raise_limit",
+            "resources/descriptor_limit",
+            {"kind": "lost", "full": 64, "may_raise": True},
+            "64 descriptors open, as many as its soft limit allows",
+        ),
+        (
+            "spins_on_emfile",
+            "resources/few_descriptors",
+            {"kind": "busy", "full": 40, "may_raise": False},
+            "40 descriptors open",
+        ),
+        (
+            "epollout_always_on",
+            "resources/few_descriptors",
+            {"kind": "busy"},
+            "room to send (EPOLLOUT)",
+        ),
     ],
 )
 def test_where_a_server_is_stuck_and_with_whose_bytes(
