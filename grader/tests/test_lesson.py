@@ -249,6 +249,7 @@ static int broken(int how, int none)
     case 6: return strlen(strcpy(block, "12345678" + none));
     case 7: return block[-1 - none];
     case 8: free(block); return block[none];
+    case 9: memset(local, 'a', 16); return strlen(local + none);
     }
     return 0;
 }
@@ -256,19 +257,21 @@ int main(int argc, char **argv) { return broken(atoi(argv[1]), argc - 2) & 1; }
 """
 
 IN_WORDS = {
-    1: "in broken(), tcp_server.c:8, it writes 17 bytes past the end of the array "
-    "'local'",
+    1: "in broken(), tcp_server.c:8, memset() writes 17 bytes, some of them past the "
+    "end of the array 'local'",
     2: "in broken(), tcp_server.c:9: index 10 out of bounds for type 'char [10]'",
     3: "in broken(), tcp_server.c:10: attempting double-free",
     4: "in broken(), tcp_server.c:11: load of null pointer of type 'volatile int'",
     5: "what is allocated in broken(), tcp_server.c:12, is lost: 1 block is never "
     "freed, 100 bytes in all",
-    6: "in broken(), tcp_server.c:13, it writes 9 bytes past the end of a block of 8 "
-    "bytes that was allocated in broken(), tcp_server.c:6",
+    6: "in broken(), tcp_server.c:13, strcpy() writes 9 bytes, some of them past the "
+    "end of a block of 8 bytes that was allocated in broken(), tcp_server.c:6",
     7: "in broken(), tcp_server.c:14, it reads 1 byte before the start of a block of 8 "
     "bytes that was allocated in broken(), tcp_server.c:6",
     8: "in broken(), tcp_server.c:15, it reads 1 byte of a block of 8 bytes that has "
     "been freed in broken(), tcp_server.c:15",
+    9: "in broken(), tcp_server.c:16, strlen() reads 17 bytes, some of them past the "
+    "end of the array 'local'",
 }
 
 
