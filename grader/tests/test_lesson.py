@@ -18,6 +18,7 @@ from grader.failure import Failure, Finding
 from grader.grade import Request
 from grader.result import DEFAULT_SEED
 from grader.sanitizer import first_report
+from grader.server import open_sockets, still_waiting
 from grader.submission import REPOSITORY, STAGES
 from grader.tests import golden
 from grader.tests.matrix import Program
@@ -222,6 +223,14 @@ def test_nothing_is_said_of_bytes_that_look_like_nothing() -> None:
     assert likeness(b"abcdefgh", b"\x93\x12\xfe\x00\x07", b"", OTHERS) is None
 
 
+def test_a_part_of_what_came_before_is_not_called_all_of_it() -> None:
+    stale = likeness(b"", b"ghijklmn", b"abcdefghijklmnopqrst", OTHERS)
+    assert stale and stale.evidence["looks_like"] == "repeated"
+    assert stale.says.endswith("of the last 14, the first 8")
+    resent = likeness(b"klmnop", b"abcdefghij", b"abcdefghij", OTHERS)
+    assert resent and "the last 10 again" in resent.says
+
+
 @pytest.mark.parametrize(
     "due, came, at",
     [(b"", b"", 0), (b"ab", b"a", 1), (b"a", b"ab", 1), (b"x", b"y", 0)]
@@ -229,6 +238,14 @@ def test_nothing_is_said_of_bytes_that_look_like_nothing() -> None:
 )
 def test_the_first_difference_is_found(due: bytes, came: bytes, at: int) -> None:
     assert parting(due, came) == at
+
+
+def test_one_is_not_many() -> None:
+    assert [open_sockets(n) for n in (1, 2)] == ["1 open socket", "2 open sockets"]
+    assert [still_waiting(n) for n in (1, 2)] == [
+        "1 of them still waits for accept()",
+        "2 of them still wait for accept()",
+    ]
 
 
 # -- sanitizers ---------------------------------------------------------------
@@ -292,6 +309,13 @@ def test_a_sanitizer_report_is_told_in_words(broken: Path, how: int) -> None:
     report = first_report(done.stderr.decode())
     assert report and report.says == IN_WORDS[how]
     assert report.frames[-1].startswith("in main(), tcp_server.c:")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_a_lesson_types_and_nobody_has_installed_is_named(stage: int) -> None:
+    text = (REPOSITORY / "stages" / str(stage) / "README.md").read_text()
+    by_hand = text.partition("## Trying it by hand")[2]
+    assert "`netcat-openbsd`" in by_hand and "`strace`" in by_hand
 
 
 # -- sections -----------------------------------------------------------------
