@@ -334,7 +334,11 @@ class _View:
         evidence |= {"call": call.name, "descriptor": call.descriptor()}
         if peer:
             evidence["client"] = peer.name
-        where = f"the program sleeps in {call.shown()} {about}".rstrip()
+        who = "the program"
+        if len(calls) > 1:
+            evidence["threads"] = len(calls)
+            who = f"one of its {len(calls)} threads"
+        where = f"{who} sleeps in {call.shown()} {about}".rstrip()
         if call.name in _SENDING and peer:
             why = "" if peer.reading else f", and {peer.name} does not read"
             return Finding("blocked_sending", where + why + waiting, evidence)
@@ -344,7 +348,7 @@ class _View:
         if call.name in _ACCEPTING:
             return Finding("blocked_accepting", where + waiting, evidence)
         if call.name in procfs.EPOLL_CALLS:
-            where = f"the program sleeps in {call.shown()}"
+            where = f"{who} sleeps in {call.shown()}"
         kind = "forgot" if evidence.get("unread") else "lost"
         watched = self._interest(inode, evidence) + self._door(call, evidence)
         return Finding(kind, where + waiting + watched, evidence)

@@ -163,6 +163,12 @@ def test_who_sleeps_a_second_after_each_message_is_not_waited_for_all_day(
             "the deaf one does not read",
         ),
         (
+            "threads_with_one_lock",
+            "blocking/never_reads",
+            {"kind": "blocked_sending", "threads": 3},
+            "one of its 3 threads sleeps in send()",
+        ),
+        (
             "edge_triggered_reads_once",
             "echo/large",
             {"kind": "forgot", "watched_for": "EPOLLIN | EPOLLOUT | EPOLLET"},
