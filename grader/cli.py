@@ -205,7 +205,10 @@ def _stages(options: argparse.Namespace) -> list[int]:
     chosen = [n for n in stages if rubric.select(rubric.load(n), options.only)]
     if not chosen:
         where = f"stage {stages[0]} has" if len(stages) == 1 else "the stages have"
-        raise CannotGrade(f"{where} no check '{options.only}'")
+        known = dict.fromkeys(
+            name for n in stages for name in rubric.names(rubric.load(n), options.only)
+        )
+        raise CannotGrade(f"{where} no check '{options.only}', but {', '.join(known)}")
     return chosen
 
 

@@ -108,6 +108,9 @@ def _displaced(due: bytes, came: bytes, before: bytes, _others: _Others) -> _Loo
         unit = "byte is" if ahead == 1 else "bytes are"
         return "skipped", f"{ahead} {unit} left out: what comes is due after them"
     if start in before:
+        if not due and len(came) < back:  # left over, and not sent anew
+            some = f"of the last {back}, the first {len(came)}"
+            return "repeated", f"bytes come a second time: {some}"
         return "repeated", f"bytes come a second time: the last {back} again"
     return None
 

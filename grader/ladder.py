@@ -26,6 +26,9 @@ _IN_OTHER_WORDS = {
     "Early exit": "it ended the whole program",
 }
 
+# Who has not come to an end there may be waiting for somebody who has left.
+_LEFT_ALONE = {"recv_all", "echo_lines"}
+
 
 def climb(workshop: Workshop, isolation: str) -> list[Milestone]:
     """Each milestone of the submission, in the order of the work; if the unit
@@ -78,5 +81,7 @@ def parse(log: str, token: str) -> list[Milestone]:
     for status, name, said in line.findall(log):
         for theirs, ours in _IN_OTHER_WORDS.items():
             said = ours if said.startswith(theirs) else said
+        if name in _LEFT_ALONE and said == _IN_OTHER_WORDS["Test timeout expired"]:
+            said += "; the server may leave early, and that has to end it, too"
         found.append(Milestone(name, status, said))
     return found

@@ -42,6 +42,7 @@ _EVENTS = {
     "EPOLLIN": 1, "EPOLLPRI": 2, "EPOLLOUT": 4, "EPOLLRDHUP": 1 << 13,
     "EPOLLEXCLUSIVE": 1 << 28, "EPOLLONESHOT": 1 << 30, "EPOLLET": 1 << 31,
 }  # fmt: skip
+EPOLLOUT, EPOLLET = _EVENTS["EPOLLOUT"], _EVENTS["EPOLLET"]
 EPOLL_CALLS = {"epoll_wait", "epoll_pwait", "epoll_pwait2"}
 
 # Which argument says how long a call may sleep: a C int of milliseconds (-1 is
@@ -232,14 +233,33 @@ def descriptors(pid: int) -> dict[int, str]:
     return links
 
 
+def descriptor_limits(pid: int) -> tuple[int, int]:
+    """How many descriptors PID may have: its soft limit, and its hard one. Both 0 if
+    it is gone."""
+    limits = re.search(
+        r"^Max open files\s+(\d+)\s+(\d+)", read(f"/proc/{pid}/limits"), re.M
+    )
+    return (int(limits[1]), int(limits[2])) if limits else (0, 0)
+
+
 def watched(pid: int) -> dict[int, dict[int, int]]:
     """The epoll instances of PID, each with its watched descriptors and events."""
+    return _interest_lists(pid, "events")
+
+
+def handed_back(pid: int) -> dict[int, dict[int, int]]:
+    """The epoll instances of PID, each with its watched descriptors and the data that
+    an event of theirs comes with."""
+    return _interest_lists(pid, "data")
+
+
+def _interest_lists(pid: int, column: str) -> dict[int, dict[int, int]]:
     found = {}
+    line = re.compile(rf"^tfd:\s*(\d+) .*\b{column}:\s*([0-9a-f]+)", re.MULTILINE)
     for fd, link in descriptors(pid).items():
         if link == "anon_inode:[eventpoll]":
-            info = read(f"/proc/{pid}/fdinfo/{fd}")
-            pairs = re.findall(r"^tfd:\s*(\d+) events:\s*([0-9a-f]+)", info, re.M)
-            found[fd] = {int(target): int(events, 16) for target, events in pairs}
+            pairs = line.findall(read(f"/proc/{pid}/fdinfo/{fd}"))
+            found[fd] = {int(target): int(value, 16) for target, value in pairs}
     return found
 
 

@@ -74,6 +74,15 @@ def select(rubric: Rubric, only: str) -> dict[str, Check]:
     }
 
 
+def names(rubric: Rubric, only: str) -> list[str]:
+    """What one can ask for where there is no ONLY: the checks of its theme, if there is
+    one of that name, else the themes."""
+    theme = only.partition("/")[0]
+    return list(select(rubric, theme) if theme else ()) or list(
+        dict.fromkeys(id.partition("/")[0] for id in rubric.checks)
+    )
+
+
 def untried_needs(rubric: Rubric, chosen: Collection[str]) -> list[str]:
     """The ids of the checks that the CHOSEN ones build on, and that are not among
     them."""

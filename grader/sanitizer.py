@@ -13,6 +13,9 @@ _REPORT = re.compile(
 # Where the compiler's cell has the submission, without isolation the path is longer.
 _FRAME = re.compile(r"#\d+ 0x[0-9a-f]+ in (\w+) \S*?(tcp_(?:server|client)\.c:\d+)")
 _ACCESS = re.compile(r"(READ|WRITE) of size (\d+)")
+# By whom it was done, if by a function of the C library: it was asked for all of those
+# bytes, and only some of them need be out of place.
+_CALLED = re.compile(r"\n +#0 0x\w+ in (?:__\w+?_)?(\w+) \S*libsanitizer")
 _BLOCK = re.compile(r"is located \d+ bytes .*?(\d+)-byte region")
 _BEFORE = re.compile(r"bytes (?:before|to the left of) |<== .* underflows")
 _VARIABLE = re.compile(
@@ -65,7 +68,10 @@ def _in_words(text: str, heading: str) -> str:
     verb = "reads" if access[1] == "READ" else "writes"
     count = "1 byte" if access[2] == "1" else f"{access[2]} bytes"
     where = _where(text[access.start() :])
-    return f"{where}, it {verb} {count} {_memory(text, heading)}"
+    called = _CALLED.match(text, text.find("\n", access.end()))
+    who = f"{called[1]}()" if called else "it"
+    some = ", some of them" if called and access[2] != "1" else ""
+    return f"{where}, {who} {verb} {count}{some} {_memory(text, heading)}"
 
 
 def _memory(text: str, heading: str) -> str:

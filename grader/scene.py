@@ -14,7 +14,7 @@ from grader.client import Connection, Fault
 from grader.failure import CannotGrade, Failure, Finding
 from grader.program import Program, signal_name
 from grader.transcript import Transcript
-from grader.watch import DOZING_SECONDS, Naps, Peer, Watch
+from grader.watch import DOZING_SECONDS, Naps, Peer, Watch, observed
 
 # No wait lasts longer than this, even while something still moves.
 PATIENCE_SECONDS = 180.0
@@ -306,11 +306,13 @@ class Scene:
         calls = {task.call.name for task in procfs.tasks(pid) if task.call}
         says = f"it used {busy:.2f} s of processor time in {seconds:.2f} s"
         evidence = {"processor_seconds": round(busy, 2), "seconds": round(seconds, 2)}
+        finding = Finding("busy", says, evidence | {"calls": sorted(calls)})
+        finding = observed(finding, pid, self.port)
         raise self.failure(
             f"the server is busy {when}",
             "no processor time to speak of: it has nothing to do",
-            says,
-            Finding("busy", says, evidence | {"calls": sorted(calls)}),
+            finding.says,
+            finding,
         )
 
     def close(self) -> None:

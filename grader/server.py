@@ -183,7 +183,7 @@ class Server(Scene):
             lambda: self.waiting() <= but,
             "the server does not accept clients that have come",
             expected="every connection accepted",
-            received=lambda: f"{self.waiting()} of them still wait for accept()",
+            received=lambda: still_waiting(self.waiting()),
             awaited=open_ones[-1:],
         )
 
@@ -300,8 +300,8 @@ class Server(Scene):
         self.wait(
             lambda: self.connection_descriptors() <= count,
             f"the server keeps the descriptors of clients that {how}",
-            expected=f"{count} open sockets, as before they came",
-            received=lambda: f"{self.connection_descriptors()} open sockets",
+            expected=f"{open_sockets(count)}, as before they came",
+            received=lambda: open_sockets(self.connection_descriptors()),
             awaited=list(gone),
         )
 
@@ -361,6 +361,16 @@ class Server(Scene):
             if tasks and right(tasks[0].state):
                 return
             time.sleep(0.002)
+
+
+def still_waiting(count: int) -> str:
+    """COUNT connections at the door, in words."""
+    return f"{count} of them still {'waits' if count == 1 else 'wait'} for accept()"
+
+
+def open_sockets(count: int) -> str:
+    """COUNT of them, in words."""
+    return f"{count} open socket{'' if count == 1 else 's'}"
 
 
 def expect_refusal(scene: Scene, what: str) -> None:

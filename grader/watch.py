@@ -149,6 +149,11 @@ class Watch:
 
     def look(self) -> Finding | None:
         """Look once more: a proof that what is awaited will not come, or None."""
+        finding = self._proof()
+        pid = self._program.pid
+        return observed(finding, pid, self._port) if finding and pid else finding
+
+    def _proof(self) -> Finding | None:
         tasks = self.asleep()
         if tasks is None and self._dozed > self._dozing and self.dozes():
             tasks = self._napping  # never for long, and yet for the most part
@@ -198,6 +203,56 @@ class Watch:
         if finding.kind in ("lost", "forgot") and any(c.naps() for _, c in calls):
             return replace(finding, kind="sleeping")
         return finding
+
+
+def observed(finding: Finding, pid: int, port: int) -> Finding:
+    """FINDING, with what else there is to be seen of process PID, which listens on
+    PORT, whatever it does or does not do just now."""
+    evidence = finding.evidence
+    says = _taken_for_the_listener(pid, port, evidence)
+    says += _out_of_descriptors(pid, evidence)
+    if finding.kind == "busy":
+        says += _told_of_room(pid, evidence)
+    return replace(finding, says=finding.says + says)
+
+
+def _taken_for_the_listener(pid: int, port: int, evidence: dict[str, object]) -> str:
+    """Whether epoll hands back the same data for a connection as for who listens."""
+    doors = {f"socket:[{s.inode}]" for s in procfs.listeners() if s.local_port == port}
+    links = procfs.descriptors(pid)
+    for data in procfs.handed_back(pid).values():
+        of_doors = {data[fd]: fd for fd in data if links.get(fd) in doors}
+        for fd in data:
+            if data[fd] in of_doors and links.get(fd, "") not in doors:
+                evidence["same_data"] = fd
+                return (
+                    f"; epoll hands back the same data ({data[fd]:#x}) for descriptor "
+                    f"{fd} as for the listening socket, {of_doors[data[fd]]}"
+                )
+    return ""
+
+
+def _out_of_descriptors(pid: int, evidence: dict[str, object]) -> str:
+    """Whether it has as many descriptors as it may have, so that accept() fails."""
+    soft, hard = procfs.descriptor_limits(pid)
+    if not soft or len(procfs.numbers(f"/proc/{pid}/fd")) < soft:
+        return ""
+    evidence |= {"full": soft, "may_raise": soft < hard}
+    return f"; it has {soft} descriptors open, as many as its soft limit allows"
+
+
+def _told_of_room(pid: int, evidence: dict[str, object]) -> str:
+    """Whether epoll tells it, as often as it asks, that it could send to somebody to
+    whom nothing is on its way."""
+    empty = {f"socket:[{s.inode}]" for s in procfs.sockets() if not s.tx_queue}
+    links = procfs.descriptors(pid)
+    for interest in procfs.watched(pid).values():
+        for fd, events in interest.items():
+            always = events & procfs.EPOLLOUT and not events & procfs.EPOLLET
+            if always and links.get(fd) in empty:
+                evidence["room"] = fd
+                return f"; epoll tells it of room to send (EPOLLOUT) on descriptor {fd}"
+    return ""
 
 
 def is_our_output(pid: int, call: Call) -> bool:
@@ -279,7 +334,11 @@ class _View:
         evidence |= {"call": call.name, "descriptor": call.descriptor()}
         if peer:
             evidence["client"] = peer.name
-        where = f"the program sleeps in {call.shown()} {about}".rstrip()
+        who = "the program"
+        if len(calls) > 1:
+            evidence["threads"] = len(calls)
+            who = f"one of its {len(calls)} threads"
+        where = f"{who} sleeps in {call.shown()} {about}".rstrip()
         if call.name in _SENDING and peer:
             why = "" if peer.reading else f", and {peer.name} does not read"
             return Finding("blocked_sending", where + why + waiting, evidence)
@@ -289,7 +348,7 @@ class _View:
         if call.name in _ACCEPTING:
             return Finding("blocked_accepting", where + waiting, evidence)
         if call.name in procfs.EPOLL_CALLS:
-            where = f"the program sleeps in {call.shown()}"
+            where = f"{who} sleeps in {call.shown()}"
         kind = "forgot" if evidence.get("unread") else "lost"
         watched = self._interest(inode, evidence) + self._door(call, evidence)
         return Finding(kind, where + waiting + watched, evidence)

@@ -112,7 +112,8 @@ START_TEST(test_echo_lines)
 		      strerror(errno));
 	fflush(output);
 	ck_assert_msg(size == length,
-		      "of the server's %zu bytes, %zu were written to OUTPUT",
+		      "of the server's %zu bytes, %zu were written to OUTPUT "
+		      "(a NUL is among them)",
 		      length, size);
 	ck_assert_msg(memcmp(printed, answer, length) == 0,
 		      "what was written to OUTPUT is not what the server sent "

@@ -111,6 +111,28 @@ def test_who_moves_byte_by_byte_is_at_work_and_not_busy_for_nothing(
     assert graded.checks(3)[only]["status"] == "passed", graded.out
 
 
+# Whom it watches it tells apart by nothing, and so it never gets to the client's bytes.
+ALL_ALIKE = """
+    int loop = epoll_create1(0); struct epoll_event event = {.events = EPOLLIN};
+    epoll_ctl(loop, EPOLL_CTL_ADD, fd, &event);
+    epoll_ctl(loop, EPOLL_CTL_ADD, conn, &event);
+    for (;;) { epoll_wait(loop, &event, 1, %d); %s }
+"""
+
+
+@pytest.mark.parametrize(
+    "does, kind",
+    [((0, ""), "spinning"), ((-1, "accept(fd, NULL, NULL);"), "blocked_accepting")],
+)
+def test_what_epoll_takes_for_the_listener_is_told(
+    submit: Submit, does: tuple[int, str], kind: str
+) -> None:
+    source = (THEN % (ALL_ALIKE % does)).replace("sizeof(data), 0", "4, 0")
+    found = _evidence(submit(3, source), "echo/line")
+    assert {"kind": kind, "same_data": 4}.items() <= found.items()
+    assert "the same data (0x0) for descriptor 4" in found["says"]
+
+
 # Serves everybody, and takes its time: a second after each message.
 IN_BETWEEN = """
     for (;;) {
@@ -151,6 +173,12 @@ def test_who_sleeps_a_second_after_each_message_is_not_waited_for_all_day(
             "the deaf one does not read",
         ),
         (
+            "threads_with_one_lock",
+            "blocking/never_reads",
+            {"kind": "blocked_sending", "threads": 3},
+            "one of its 3 threads sleeps in send()",
+        ),
+        (
             "edge_triggered_reads_once",
             "echo/large",
             {"kind": "forgot", "watched_for": "EPOLLIN | EPOLLOUT | EPOLLET"},
@@ -167,6 +195,24 @@ def test_who_sleeps_a_second_after_each_message_is_not_waited_for_all_day(
             "echo/every_byte_value",
             {"kind": "lost", "read_and_unanswered": "a client"},
             "nothing is on its way back",
+        ),
+        (
+            "does_not_raise_limit",
+            "resources/descriptor_limit",
+            {"kind": "lost", "full": 64, "may_raise": True},
+            "64 descriptors open, as many as its soft limit allows",
+        ),
+        (
+            "spins_on_emfile",
+            "resources/few_descriptors",
+            {"kind": "busy", "full": 40, "may_raise": False},
+            "40 descriptors open",
+        ),
+        (
+            "epollout_always_on",
+            "resources/few_descriptors",
+            {"kind": "busy"},
+            "room to send (EPOLLOUT)",
         ),
     ],
 )

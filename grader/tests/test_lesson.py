@@ -18,6 +18,7 @@ from grader.failure import Failure, Finding
 from grader.grade import Request
 from grader.result import DEFAULT_SEED
 from grader.sanitizer import first_report
+from grader.server import open_sockets, still_waiting
 from grader.submission import REPOSITORY, STAGES
 from grader.tests import golden
 from grader.tests.matrix import Program
@@ -222,6 +223,14 @@ def test_nothing_is_said_of_bytes_that_look_like_nothing() -> None:
     assert likeness(b"abcdefgh", b"\x93\x12\xfe\x00\x07", b"", OTHERS) is None
 
 
+def test_a_part_of_what_came_before_is_not_called_all_of_it() -> None:
+    stale = likeness(b"", b"ghijklmn", b"abcdefghijklmnopqrst", OTHERS)
+    assert stale and stale.evidence["looks_like"] == "repeated"
+    assert stale.says.endswith("of the last 14, the first 8")
+    resent = likeness(b"klmnop", b"abcdefghij", b"abcdefghij", OTHERS)
+    assert resent and "the last 10 again" in resent.says
+
+
 @pytest.mark.parametrize(
     "due, came, at",
     [(b"", b"", 0), (b"ab", b"a", 1), (b"a", b"ab", 1), (b"x", b"y", 0)]
@@ -229,6 +238,14 @@ def test_nothing_is_said_of_bytes_that_look_like_nothing() -> None:
 )
 def test_the_first_difference_is_found(due: bytes, came: bytes, at: int) -> None:
     assert parting(due, came) == at
+
+
+def test_one_is_not_many() -> None:
+    assert [open_sockets(n) for n in (1, 2)] == ["1 open socket", "2 open sockets"]
+    assert [still_waiting(n) for n in (1, 2)] == [
+        "1 of them still waits for accept()",
+        "2 of them still wait for accept()",
+    ]
 
 
 # -- sanitizers ---------------------------------------------------------------
@@ -249,6 +266,7 @@ static int broken(int how, int none)
     case 6: return strlen(strcpy(block, "12345678" + none));
     case 7: return block[-1 - none];
     case 8: free(block); return block[none];
+    case 9: memset(local, 'a', 16); return strlen(local + none);
     }
     return 0;
 }
@@ -256,19 +274,21 @@ int main(int argc, char **argv) { return broken(atoi(argv[1]), argc - 2) & 1; }
 """
 
 IN_WORDS = {
-    1: "in broken(), tcp_server.c:8, it writes 17 bytes past the end of the array "
-    "'local'",
+    1: "in broken(), tcp_server.c:8, memset() writes 17 bytes, some of them past the "
+    "end of the array 'local'",
     2: "in broken(), tcp_server.c:9: index 10 out of bounds for type 'char [10]'",
     3: "in broken(), tcp_server.c:10: attempting double-free",
     4: "in broken(), tcp_server.c:11: load of null pointer of type 'volatile int'",
     5: "what is allocated in broken(), tcp_server.c:12, is lost: 1 block is never "
     "freed, 100 bytes in all",
-    6: "in broken(), tcp_server.c:13, it writes 9 bytes past the end of a block of 8 "
-    "bytes that was allocated in broken(), tcp_server.c:6",
+    6: "in broken(), tcp_server.c:13, strcpy() writes 9 bytes, some of them past the "
+    "end of a block of 8 bytes that was allocated in broken(), tcp_server.c:6",
     7: "in broken(), tcp_server.c:14, it reads 1 byte before the start of a block of 8 "
     "bytes that was allocated in broken(), tcp_server.c:6",
     8: "in broken(), tcp_server.c:15, it reads 1 byte of a block of 8 bytes that has "
     "been freed in broken(), tcp_server.c:15",
+    9: "in broken(), tcp_server.c:16, strlen() reads 17 bytes, some of them past the "
+    "end of the array 'local'",
 }
 
 
@@ -289,6 +309,13 @@ def test_a_sanitizer_report_is_told_in_words(broken: Path, how: int) -> None:
     report = first_report(done.stderr.decode())
     assert report and report.says == IN_WORDS[how]
     assert report.frames[-1].startswith("in main(), tcp_server.c:")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_a_lesson_types_and_nobody_has_installed_is_named(stage: int) -> None:
+    text = (REPOSITORY / "stages" / str(stage) / "README.md").read_text()
+    by_hand = text.partition("## Trying it by hand")[2]
+    assert "`netcat-openbsd`" in by_hand and "`strace`" in by_hand
 
 
 # -- sections -----------------------------------------------------------------

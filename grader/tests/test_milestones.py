@@ -38,6 +38,15 @@ def test_only_signed_lines_are_milestones() -> None:
     )
 
 
+def test_who_waits_for_somebody_who_has_left_is_told_that_this_is_tried() -> None:
+    log = "".join(
+        f"T0KEN failed {name} Test timeout expired\n"
+        for name in ("recv_all", "connect")
+    )
+    waits, other = parse(log + "T0KEN end\n", "T0KEN")
+    assert waits.message.startswith(other.message + "; the server may leave early")
+
+
 @pytest.mark.parametrize("end", ["", "T0KEN en", "token end\n"])
 def test_a_log_without_its_end_has_no_milestones(end: str) -> None:
     assert parse(f"T0KEN passed f \n{end}", "T0KEN") == []
