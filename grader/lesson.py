@@ -26,7 +26,7 @@ _ERROR_LINES, _OUTPUT_LINES, _ROWS = 4, 6, 2
 
 # What numbers count in the height of a text: their own width shall not decide whether
 # a step more is shown, or the same failure is told differently each time.
-_NUMBER, _WIDE_NUMBER = re.compile(r"\d{4,}"), "0000000"
+_NUMBER, _WIDE_NUMBER = re.compile(r"\d{4,}"), "00000000"
 
 
 @dataclass(frozen=True)
