@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from grader import strays
+from grader import procfs, strays
 from grader.failure import CannotGrade
 from grader.isolation import LAUNCHERS_SAY, as_stranger, stranger
 from grader.sandbox import compiler_cell, was_entered
@@ -134,6 +135,17 @@ def _lock(descriptor: int) -> None:
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def _end_launches(path: Path) -> None:
+    """End what hangs in its launch since the grader of PATH was killed: bubblewrap's
+    init waits for its parent, if that dies before it has said that it shall."""
+    for pid in procfs.numbers("/proc"):
+        command = procfs.read(f"/proc/{pid}/cmdline").split("\0")
+        ours = any(word.startswith(f"{path}/") for word in command)
+        with contextlib.suppress(OSError):
+            if ours and os.readlink(f"/proc/{pid}/exe") == "/usr/bin/bwrap":
+                os.kill(pid, signal.SIGKILL)
+
+
 def _sweep() -> None:
     """Remove the folders of graders that are not there any more."""
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
@@ -143,6 +155,7 @@ def _sweep() -> None:
                 _lock(descriptor)
                 # Who has just made one has not locked it yet.
                 if time.time() - os.fstat(descriptor).st_mtime > _NEW_SECONDS:
+                    _end_launches(path)
                     shutil.rmtree(path)
             finally:
                 os.close(descriptor)

@@ -289,7 +289,7 @@ def test_a_full_tmp_is_said_in_one_line(isolated: None, tmp_path: Path) -> None:
 
 
 def test_what_a_killed_grader_left_is_swept_by_the_next_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    isolated: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dead, used, new = (tmp_path / f"echolab-{name}" for name in ("dead", "used", "new"))
     for folder in (dead, used, new):
@@ -297,6 +297,13 @@ def test_what_a_killed_grader_left_is_swept_by_the_next_one(
     for folder in (dead, used):
         os.utime(folder, (0, 0))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    hanging = [
+        subprocess.Popen(
+            ["/usr/bin/bwrap", "--die-with-parent", "--ro-bind", "/", "/"]
+            + ["--ro-bind", f"{folder}/plain", "/mnt", "/bin/sleep", "60"]
+        )
+        for folder in (dead, used)
+    ]
     descriptor = os.open(used, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
@@ -304,6 +311,10 @@ def test_what_a_killed_grader_left_is_swept_by_the_next_one(
     finally:
         os.close(descriptor)
     assert sorted(tmp_path.iterdir()) == [new, used]
+    assert hanging[0].wait(30) == -signal.SIGKILL
+    assert hanging[1].poll() is None
+    hanging[1].kill()
+    hanging[1].wait()
 
 
 @pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "SIGKILL", "terminal closed"])
