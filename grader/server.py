@@ -51,6 +51,7 @@ class Server(Scene):
         self.port = port
         self._ports: dict[Connection, int] = {}
         self._listener_inode = 0
+        self._may_wait = 0
 
     def listener(self) -> procfs.Socket | None:
         """Its listening socket as the kernel shows it, None if it has none."""
@@ -101,7 +102,8 @@ class Server(Scene):
     def waiting(self) -> int:
         """How many connections wait to be accepted."""
         listener = self.listener()
-        return listener.rx_queue if listener else 0
+        self._may_wait = listener.rx_queue if listener else 0
+        return self._may_wait
 
     def start_connecting(self, name: str, window: int = 0) -> Client:
         """A client that has begun to connect; it does not wait. WINDOW bytes are
@@ -113,6 +115,7 @@ class Server(Scene):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         client = Client(self, sock, name)
         self.note(name, "connects")
+        self._may_wait += 1
         try:
             sock.connect(("127.0.0.1", self.port))
         except BlockingIOError:
@@ -129,7 +132,8 @@ class Server(Scene):
     def connect(self, name: str = "a client", window: int = 0) -> Client:
         """A client that is connected. That is the kernel's doing, and says
         nothing yet of the server's: see expect_accepted()."""
-        if self.waiting() >= ROOM_IN_BACKLOG:
+        # Each adds one at the most: the kernel is not asked where there must be room.
+        if self._may_wait >= ROOM_IN_BACKLOG and self.waiting() >= ROOM_IN_BACKLOG:
             self.expect_accepted(ROOM_IN_BACKLOG - 1)
         client = self.start_connecting(name, window)
         self.wait(lambda: client.connected, f"{name} cannot connect", awaited=[client])
