@@ -77,7 +77,7 @@ golden: | $(PYTHON) ## write down anew what each wrong program is taught
 flake: | $(PYTHON) ## grade every right program RUNS=100 times, and count what fails
 	@$(PYTHON) -m grader.tests.flake $(or $(RUNS),100) $(AT_ONCE)
 
-bench: | $(PYTHON) ## measure what isolation costs, and what stuck servers do
+bench: | $(PYTHON) ## measure what isolation costs, and stuck servers
 	@$(PYTHON) -m grader.tests.benchmark
 
 class: | $(PYTHON) ## grade all SUBMISSIONS=... into OUT=...; to choose: SHARD=1/4
