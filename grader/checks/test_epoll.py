@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-import contextlib
 from collections.abc import Iterator
 
 from grader import procfs
 from grader.checks import check
 from grader.checks.test_blocking import FLOOD, MIB, deaf_client
-from grader.failure import Failure, Finding
+from grader.failure import Finding
 from grader.payload import line, readable
 from grader.server import Server
 from grader.watch import is_our_output
@@ -27,7 +26,7 @@ def _serve_three(server: Server, rng: random.Random) -> None:
 @check("epoll/one_thread")
 def test_it_is_one_process_with_one_thread(server: Server, rng: random.Random) -> None:
     _serve_three(server, rng)
-    with contextlib.suppress(Failure):  # of which another check tells
+    with server.another_check_tells():
         server.flood(deaf_client(server), readable(rng, MIB), FLOOD)
     tasks = procfs.tasks(server.program.pid or 0)
     processes = len({task.pid for task in tasks})
@@ -151,7 +150,7 @@ def _farewells(server: Server, rng: random.Random) -> Iterator[None]:
 def expect_no_other_sleep(server: Server, when: str, looks: Iterator[None]) -> None:
     """Expect each wait of the server, seen at one of LOOKS, to be epoll's."""
     seen: set[str] = set()
-    with contextlib.suppress(Failure):  # of which another check tells
+    with server.another_check_tells():
         for _ in looks:
             seen |= sleeps_in(server)
     if elsewhere := sorted(seen):
