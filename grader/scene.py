@@ -37,6 +37,7 @@ class Scene:
         self._selector = selectors.DefaultSelector()
         self._masks: dict[Connection, int] = {}
         self._fault: Fault | None = None
+        self._excused: set[Connection] = set()
         self._naps = Naps()
         self.transcript = Transcript()
 
@@ -53,7 +54,7 @@ class Scene:
 
     def update(self, connection: Connection) -> None:
         """Watch for what a connection wants now, and see whether it is all right."""
-        if not self._fault:
+        if not self._fault and connection not in self._excused:
             self._fault = connection.check()
         mask = selectors.EVENT_READ if connection.wants_read() else 0
         mask |= selectors.EVENT_WRITE if connection.wants_write() else 0
@@ -231,6 +232,7 @@ class Scene:
         with contextlib.suppress(Failure):
             yield
         self._fault = None
+        self._excused.update(c for c in self.connections if c.check())
 
     def check(self) -> None:
         """Raise Failure if any connection has seen something wrong."""
