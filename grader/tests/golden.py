@@ -35,6 +35,7 @@ VARIES = (
     (r"\n {10,}(?=[^\s^])", " "),
     (r"^ +\d+\. +\d+ ms  ", "    N. TIME  "),
     (r"^.* sees the other side close\n", ""),
+    (r"^.* the server half-closes: it sends no more\n", ""),
     (r"^Its standard error ends with:\n(?:  \[INFO\].*\n)+(?!  )", ""),
     (r"\bport 2\d{4}\b", "port PORT"),
     (r"\bclient \d+\b", "client N"),
