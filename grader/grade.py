@@ -30,7 +30,7 @@ _CHECKS = Path(__file__).resolve().parent / "checks"
 FAILING_SECONDS = 600.0
 
 # Who takes so long and fails nothing has not been graded: what is to blame, the
-# program or the machine, nobody can say. A right program takes 15 seconds.
+# program or the machine, nobody can say. A right program takes half a minute.
 STAGE_SECONDS = 1800.0
 
 
