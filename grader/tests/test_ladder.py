@@ -65,7 +65,7 @@ def test_whoever_has_all_milestones_is_sent_to_no_step() -> None:
         ("echo", "echo builds on start/listens, which was not tried."),
         (
             "resources",
-            "resources builds on concurrency/idle_client and 1 more, which were not "
+            "resources builds on concurrency/idle_client and 2 more, which were not "
             "tried.",
         ),
         ("start", ""),
