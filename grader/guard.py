@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from grader import procfs, usage
+from grader import procfs, sockets, usage
 from grader.failure import CannotGrade
 from grader.sandbox import SCRATCH_BYTES
 
@@ -138,7 +138,7 @@ class Guard:
         if others > OTHER_SOCKETS:
             return f"it opened more than {OTHER_SOCKETS} sockets that are not TCP's"
         if usage.tcp_memory_bytes() > QUEUED_BYTES:
-            queued = sum(s.tx_queue + s.rx_queue for s in procfs.sockets())
+            queued = sum(s.tx_queue + s.rx_queue for s in sockets.in_use())
             if queued > QUEUED_BYTES:
                 return f"it left more than {QUEUED_BYTES >> 20} MiB in connections"
         # Who has ended, or is still on the way into the cell, does not see its /tmp;

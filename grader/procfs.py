@@ -1,8 +1,7 @@
-"""What the kernel shows of a process and its sockets: a read-only view of /proc.
+"""What the kernel shows of a process: a read-only view of /proc.
 
 Everything here is a snapshot. A process or a descriptor may be gone by the time
-it is looked at; such a one is left out, never an error. Sources: proc(5) for the
-files, and the kernel's Documentation/networking/proc_net_tcp.rst.
+it is looked at; such a one is left out, never an error. Source: proc(5).
 """
 
 from __future__ import annotations
@@ -12,9 +11,6 @@ import os
 import platform
 import re
 import signal
-import socket
-import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 _X86_64 = {
@@ -56,11 +52,6 @@ _ALWAYS_TIMED = {"nanosleep", "clock_nanosleep", "restart_syscall"}
 _ALARMS = sum(
     1 << number - 1 for number in (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF)
 )
-
-LISTEN, ESTABLISHED, CLOSE_WAIT = 0x0A, 0x01, 0x08
-
-# How a line of /proc/net/tcp has it: no other field is of two hexadecimal digits.
-_IN_TIME_WAIT = " 06 "
 
 
 @dataclass(frozen=True)
@@ -114,20 +105,6 @@ class Task:
     def asleep(self) -> bool:
         """In a system call, and not merely waiting for a processor."""
         return self.state in "SD" and self.call is not None
-
-
-@dataclass(frozen=True)
-class Socket:
-    """One line of /proc/PID/net/tcp. Queues are in bytes; of a listening socket
-    rx_queue is the number of connections that wait to be accepted."""
-
-    local_port: int
-    remote_port: int
-    state: int
-    tx_queue: int
-    rx_queue: int
-    inode: int
-    any_address: bool = False
 
 
 def read(path: str, limit: int = -1) -> str:
@@ -285,78 +262,7 @@ def may_be_woken(pid: int) -> bool:
     return False
 
 
-def _socket(line: str) -> Socket | None:
-    fields = line.split()
-    if len(fields) < 10 or ":" not in fields[1]:
-        return None
-    address, port = fields[1].split(":")
-    tx_queue, rx_queue = (int(part, 16) for part in fields[4].split(":"))
-    return Socket(
-        int(port, 16),
-        int(fields[2].split(":")[1], 16),
-        int(fields[3], 16),
-        tx_queue,
-        rx_queue,
-        int(fields[9]),
-        set(address) == {"0"},
-    )
-
-
-def sockets(pid: int | str = "self") -> Iterator[Socket]:
-    """Every TCP socket of PID's network namespace, but for those in TIME_WAIT: nobody
-    has them, nothing is in them, and a crowd that has left leaves thousands."""
-    for family in ("tcp", "tcp6"):
-        for line in read(f"/proc/{pid}/net/{family}").splitlines()[1:]:
-            if _IN_TIME_WAIT not in line and (socket := _socket(line)):
-                yield socket
-
-
-def listeners(pid: int | str = "self") -> list[Socket]:
-    """The listening sockets alone: cheap, for the kernel lists them first."""
-    found = []
-    for family in ("tcp", "tcp6"):
-        try:
-            with open(f"/proc/{pid}/net/{family}", encoding="ascii") as file:
-                next(file, None)
-                for line in file:
-                    socket = _socket(line)
-                    if not socket or socket.state != LISTEN:
-                        break
-                    found.append(socket)
-        except OSError:
-            continue
-    return found
-
-
 def processor() -> int:
     """The number of the processor that we run on just now, -1 if that is not known."""
     fields = read("/proc/thread-self/stat").rpartition(")")[2].split()
     return int(fields[36]) if len(fields) > 36 else -1
-
-
-def backlog(port: int) -> int:
-    """How many connections the kernel keeps for the listener on PORT until they
-    are accepted: what its listen() asked for. 0 if that cannot be known.
-
-    /proc does not say, sock_diag(7) does.
-    """
-    states, sock_diag_by_family, request_dump = 1 << LISTEN, 20, 0x301
-    for family in (socket.AF_INET, socket.AF_INET6):
-        body = struct.pack("=BBBxI48x", family, socket.IPPROTO_TCP, 0, states)
-        head = struct.pack(
-            "=IHHII", 16 + len(body), sock_diag_by_family, request_dump, 1, 0
-        )
-        try:
-            with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4) as netlink:
-                netlink.send(head + body)
-                answer = netlink.recv(1 << 16)
-        except OSError:
-            return 0
-        while len(answer) >= 16 + 72:
-            length = struct.unpack_from("=I", answer)[0]
-            (local_port,) = struct.unpack_from("!H", answer, 16 + 4)
-            _, _, longest = struct.unpack_from("=III", answer, 16 + 4 + 48)
-            if local_port == port:
-                return int(longest)
-            answer = answer[length:]
-    return 0

@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 
-from grader import procfs
+from grader import procfs, sockets
 from grader.client import Connection, Fault
 from grader.failure import CannotGrade, Failure, Finding
 from grader.program import Program, signal_name
@@ -277,7 +277,7 @@ class Scene:
 
     def _in_queues(self) -> list[tuple[int, int, int]]:
         """Whose bytes the kernel holds now, and how many, both ways."""
-        held = [(s.local_port, s.rx_queue, s.tx_queue) for s in procfs.sockets()]
+        held = [(s.local_port, s.rx_queue, s.tx_queue) for s in sockets.in_use()]
         return sorted(one for one in held if any(one[1:]))
 
     def expect_idle(self, when: str) -> None:

@@ -17,11 +17,12 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from grader import procfs
+from grader import procfs, sockets
 from grader.client import Client, Connection
 from grader.guard import most_clients
 from grader.program import Program
 from grader.scene import Scene
+from grader.sockets import Socket
 from grader.transcript import in_bytes
 from grader.watch import DOZING_SECONDS
 
@@ -53,21 +54,21 @@ class Server(Scene):
         self._listener_inode = 0
         self._may_wait = 0
 
-    def listener(self) -> procfs.Socket | None:
+    def listener(self) -> Socket | None:
         """Its listening socket as the kernel shows it, None if it has none."""
-        found = [s for s in procfs.listeners() if s.local_port == self.port]
+        found = [s for s in sockets.listening() if s.local_port == self.port]
         if not any(s.inode == self._listener_inode for s in found):
             found = [s for s in self.listeners() if s.local_port == self.port]
         self._listener_inode = found[0].inode if found else 0
         return found[0] if found else None
 
-    def listeners(self) -> list[procfs.Socket]:
+    def listeners(self) -> list[Socket]:
         """All listening sockets that are the program's own."""
         pids = procfs.tree(self.program.pid) if self.program.pid else []
         links = {link for pid in pids for link in procfs.descriptors(pid).values()}
-        return [s for s in procfs.listeners() if f"socket:[{s.inode}]" in links]
+        return [s for s in sockets.listening() if f"socket:[{s.inode}]" in links]
 
-    def expect_listening(self) -> procfs.Socket:
+    def expect_listening(self) -> Socket:
         """Expect it to listen on its port. Nobody connects for that: the first
         client might be the only one that it serves."""
         message = f"the server does not listen on port {self.port}"
@@ -148,7 +149,8 @@ class Server(Scene):
     def burst(self, count: int) -> list[Client]:
         """COUNT clients that come at once: as many as the server's backlog has room
         for, without a pause. (Those beyond it the kernel would turn away.)"""
-        room = procfs.backlog(self.port) or _USUAL_BACKLOG
+        listener = self.listener()
+        room = (listener and listener.backlog) or _USUAL_BACKLOG
         crowd: list[Client] = []
         while len(crowd) < count:
             with self.held_down(os.SCHED_IDLE):
@@ -272,7 +274,7 @@ class Server(Scene):
             client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         ours, theirs = self.ports(client)
         on_their_way = 0
-        for sock in procfs.sockets():
+        for sock in sockets.in_use():
             if (sock.local_port, sock.remote_port) == (theirs, ours):
                 on_their_way += sock.tx_queue
             elif (sock.local_port, sock.remote_port) == (ours, theirs):

@@ -164,11 +164,14 @@ def in_bytes(count: int) -> str:
     return "1 byte" if count == 1 else f"{count} bytes"
 
 
+_ESCAPES = {9: "\\t", 10: "\\n", 13: "\\r", 92: "\\\\", 34: '\\"'}
+_IN_C = [
+    _ESCAPES.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}")
+    for byte in range(256)
+]
+
+
 def quote(data: bytes) -> str:
     """Bytes as they would be written in C, without anything that a terminal
     would take for a command."""
-    escapes = {9: "\\t", 10: "\\n", 13: "\\r", 92: "\\\\", 34: '\\"'}
-    return "".join(
-        escapes.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}")
-        for byte in data
-    )
+    return "".join(map(_IN_C.__getitem__, data))

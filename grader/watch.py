@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from grader import procfs
+from grader import procfs, sockets
 from grader.failure import Finding
-from grader.procfs import Call, Socket, Task
+from grader.procfs import Call, Task
 from grader.program import Program
+from grader.sockets import Socket
 from grader.transcript import in_bytes
 
 SAMPLES, STABLE_SECONDS = 3, 0.045
@@ -44,8 +45,13 @@ _SENDING = {"sendto", "sendmsg", "write", "writev"}
 _RECEIVING = {"recvfrom", "recvmsg", "read", "readv"}
 _ACCEPTING = {"accept", "accept4"}
 
-_SYN_SENT, _SYN_RECV = 0x02, 0x03
-_FIN_WAIT1, _CLOSING = 0x04, 0x0B
+# Our end of a connection whose beginning, or whose end, the kernel still deals with.
+_IN_TRANSITION = {
+    sockets.SYN_SENT,
+    sockets.SYN_RECV,
+    sockets.FIN_WAIT1,
+    sockets.CLOSING,
+}
 
 
 @dataclass(frozen=True)
@@ -218,7 +224,7 @@ def observed(finding: Finding, pid: int, port: int) -> Finding:
 
 def _taken_for_the_listener(pid: int, port: int, evidence: dict[str, object]) -> str:
     """Whether epoll hands back the same data for a connection as for who listens."""
-    doors = {f"socket:[{s.inode}]" for s in procfs.listeners() if s.local_port == port}
+    doors = {f"socket:[{s.inode}]" for s in sockets.listening() if s.local_port == port}
     links = procfs.descriptors(pid)
     for data in procfs.handed_back(pid).values():
         of_doors = {data[fd]: fd for fd in data if links.get(fd) in doors}
@@ -244,7 +250,7 @@ def _out_of_descriptors(pid: int, evidence: dict[str, object]) -> str:
 def _told_of_room(pid: int, evidence: dict[str, object]) -> str:
     """Whether epoll tells it, as often as it asks, that it could send to somebody to
     whom nothing is on its way."""
-    empty = {f"socket:[{s.inode}]" for s in procfs.sockets() if not s.tx_queue}
+    empty = {f"socket:[{s.inode}]" for s in sockets.in_use() if not s.tx_queue}
     links = procfs.descriptors(pid)
     for interest in procfs.watched(pid).values():
         for fd, events in interest.items():
@@ -270,17 +276,17 @@ class _View:
     def __init__(self, pid: int, peers: list[Peer], port: int) -> None:
         self._pid = pid
         self._peers = peers
-        sockets = list(procfs.sockets())
+        seen = sockets.in_use()
         self._pairs = {
             (socket.local_port, socket.remote_port): socket
-            for socket in sockets
-            if socket.state != procfs.LISTEN
+            for socket in seen
+            if socket.state != sockets.LISTEN
         }
         self._listener = next(
             (
                 socket
-                for socket in sockets
-                if socket.state == procfs.LISTEN and socket.local_port == port
+                for socket in seen
+                if socket.state == sockets.LISTEN and socket.local_port == port
             ),
             None,
         )
@@ -295,7 +301,7 @@ class _View:
         """Whether the kernel will deliver more without anybody's help."""
         for peer in self._peers:
             ours, theirs = self._ours(peer), self._theirs(peer)
-            if ours and ours.state in (_SYN_SENT, _SYN_RECV, _FIN_WAIT1, _CLOSING):
+            if ours and ours.state in _IN_TRANSITION:
                 # An unacknowledged end behind bytes that are not read is stuck.
                 if not (theirs and theirs.rx_queue):
                     return True
@@ -360,7 +366,7 @@ class _View:
             theirs = self._theirs(peer)
             if not peer.awaited or not theirs:
                 continue
-            open_here = theirs.state in (procfs.ESTABLISHED, procfs.CLOSE_WAIT)
+            open_here = theirs.state in (sockets.ESTABLISHED, sockets.CLOSE_WAIT)
             if theirs.inode == 0 and open_here:
                 parts.append(f"{peer.name} waits to be accepted")
                 evidence["backlog"] = self._listener.rx_queue if self._listener else 1
@@ -368,7 +374,7 @@ class _View:
             elif theirs.rx_queue:
                 parts.append(self._unread(peer, theirs))
                 evidence |= {"unread": theirs.rx_queue, "awaited": peer.name}
-            elif theirs.state == procfs.CLOSE_WAIT:
+            elif theirs.state == sockets.CLOSE_WAIT:
                 parts.append(
                     f"{peer.name} has ended its side, all of that has been "
                     "read, and its connection is still open"
@@ -393,7 +399,7 @@ class _View:
     def _unread(self, peer: Peer, theirs: Socket) -> str:
         """What of PEER waits unread, and on which descriptor."""
         # The end that has come, and was not received, counts as a byte there.
-        count = theirs.rx_queue - (theirs.state == procfs.CLOSE_WAIT)
+        count = theirs.rx_queue - (theirs.state == sockets.CLOSE_WAIT)
         what = f"{in_bytes(count)} from" if count else "the end of"
         verb = "wait" if count > 1 else "waits"
         fd = self._descriptor_of(theirs.inode)

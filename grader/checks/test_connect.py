@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from grader import procfs
+from grader import sockets
 from grader.checks import check
 from grader.checks.test_start import NOT_PORTS
 from grader.failure import CannotGrade
@@ -25,7 +25,7 @@ def test_it_connects_to_the_host_and_port_that_it_is_given(session: Connect) -> 
 
 @check("connect/default")
 def test_it_connects_to_localhost_8080_by_default(session: Connect) -> None:
-    if any(socket.local_port == 8080 for socket in procfs.listeners()):
+    if any(sock.local_port == 8080 for sock in sockets.listening()):
         raise CannotGrade("another program listens on port 8080: end it, or isolate")
     first = session(port=8080, arguments=())
     first.expect_connection()

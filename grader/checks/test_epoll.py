@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from grader import procfs
+from grader import procfs, sockets
 from grader.checks import check
 from grader.checks.test_blocking import FLOOD, MIB, deaf_client
 from grader.failure import Finding
@@ -44,7 +44,7 @@ def _socket_descriptors(server: Server) -> tuple[list[int], list[int]]:
     listening = {f"socket:[{listener.inode}]" for listener in server.listeners()}
     links = procfs.descriptors(server.program.pid or 0)
     # A pair for signals, say, is no connection.
-    tcp = {f"socket:[{sock.inode}]" for sock in procfs.sockets()}
+    tcp = {f"socket:[{sock.inode}]" for sock in sockets.in_use()}
     sockets = [fd for fd, link in links.items() if link in tcp]
     return (
         [fd for fd in sockets if links[fd] in listening],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
-from grader import procfs
+from grader import sockets
 from grader.checks import check
 from grader.failure import CannotGrade
 from grader.server import Server, expect_refusal
@@ -29,7 +29,7 @@ def test_it_listens_on_the_port_that_it_is_given(launch: Start) -> None:
 
 @check("start/default_port")
 def test_it_listens_on_8080_without_an_argument(launch: Start) -> None:
-    if any(socket.local_port == 8080 for socket in procfs.listeners()):
+    if any(sock.local_port == 8080 for sock in sockets.listening()):
         raise CannotGrade("another program listens on port 8080: end it, or isolate")
     launch(port=8080).expect_listening()
 

@@ -1,0 +1,106 @@
+"""What the kernel says of sockets, in the two ways in which it can be asked."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from grader import sockets
+from grader.sockets import Socket
+
+EVERY_STATE = (1 << 12) - 2
+
+Ask = Callable[[int], Iterator[Socket]]
+
+both_ways = pytest.mark.parametrize(
+    "ask", [sockets.from_sock_diag, sockets.from_proc], ids=["sock_diag", "proc"]
+)
+
+
+def _of_port(port: int, found: Iterator[Socket]) -> dict[tuple[int, int], Socket]:
+    return {
+        (one.local_port, one.remote_port): one
+        for one in found
+        if port in (one.local_port, one.remote_port)
+    }
+
+
+@both_ways
+def test_what_waits_in_a_socket_is_told(ask: Ask) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=7) as listener:
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as ours:
+            end = port, ours.getsockname()[1]
+            found = _of_port(port, ask(EVERY_STATE))
+            door = found[port, 0]
+            assert (door.state, door.rx_queue) == (sockets.LISTEN, 1)
+            assert door.inode == os.fstat(listener.fileno()).st_ino
+            assert not door.any_address
+            assert found[end].inode == 0  # not accepted yet
+            with listener.accept()[0] as theirs:
+                ours.sendall(b"hello")
+                ours.shutdown(socket.SHUT_WR)
+                found = _of_port(port, ask(EVERY_STATE))
+                assert found[port, 0].rx_queue == 0
+                assert found[end].inode == os.fstat(theirs.fileno()).st_ino
+                assert found[end].state == sockets.CLOSE_WAIT
+                assert found[end].rx_queue == len("hello") + 1  # the end counts, too
+
+
+@both_ways
+def test_what_is_on_its_way_out_is_told(ask: Ask) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as ours:
+            ours.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                while True:
+                    ours.send(bytes(1 << 16))
+            end = ours.getsockname()[1], port
+            found = _of_port(port, ask(EVERY_STATE))
+            assert found[end].state == sockets.ESTABLISHED
+            assert found[end].tx_queue > 0 == found[end].rx_queue
+
+
+@both_ways
+def test_a_listener_on_every_address_is_known(ask: Ask) -> None:
+    dual = {"family": socket.AF_INET6, "dualstack_ipv6": True}
+    for address, options in ("0.0.0.0", {}), ("::", dual):
+        with socket.create_server((address, 0), **options) as listener:  # type: ignore
+            port = listener.getsockname()[1]
+            found = _of_port(port, ask(1 << sockets.LISTEN))
+            assert found[port, 0].any_address, address
+
+
+def test_only_sock_diag_tells_how_many_may_wait() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=7) as listener:
+        port = listener.getsockname()[1]
+        found = _of_port(port, iter(sockets.listening()))
+        assert found[port, 0].backlog == 7
+
+
+def test_who_has_left_is_left_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        ours = socket.create_connection(("127.0.0.1", port))
+        theirs = listener.accept()[0]
+        ours.close()
+        theirs.close()
+        told = _of_port(port, sockets.from_sock_diag(1 << sockets.TIME_WAIT))
+        assert len(told) == 1
+        assert list(_of_port(port, iter(sockets.in_use()))) == [(port, 0)]
+
+
+def test_a_kernel_without_sock_diag_is_asked_in_the_old_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A netlink family that no kernel has is refused as one that is not built in.
+    monkeypatch.setattr(sockets, "_NETLINK_SOCK_DIAG", 31)
+    with pytest.raises(OSError):
+        list(sockets.from_sock_diag(EVERY_STATE))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert _of_port(port, iter(sockets.in_use()))
