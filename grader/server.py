@@ -319,8 +319,8 @@ class Server(Scene):
             self.see_what_it_left()
             raise self.failure(f"the server ended {after}", "", "", self.gone())
 
-    def expect_line(self, line: str) -> None:
-        """Expect LINE on standard output."""
+    def expect_line(self, line: str, times: int = 1) -> None:
+        """Expect LINE on standard output, so many TIMES."""
 
         def lines() -> list[str]:
             return self.program.output.text().replace("\r", "").split("\n")
@@ -333,9 +333,9 @@ class Server(Scene):
             return printed + waits
 
         self.wait(
-            lambda: line in lines(),
+            lambda: lines().count(line) >= times,
             "a line is missing from the server's standard output",
-            expected=line,
+            expected=line if times == 1 else f"{line} ({times} times)",
             received=received,
         )
 

@@ -62,7 +62,11 @@ def test_a_slow_reader_gets_every_byte_in_order(
     slow.converse(line(rng))
     if _goes_on_when_deaf_ones_vanish(server, rng):
         late = deaf_client(server, "the late one")
-        server.flood(late, readable(rng, MIB), 16 * MIB)
+        server.fill(late, readable(rng, PIECE), FLOOD)
+        late.read_again()
+        late.expect_echo()
+        late.stop_reading()
+        server.flood(late, readable(rng, MIB), late.sent + 16 * MIB)
         late.read_again()
         late.expect_echo()
 

@@ -45,10 +45,10 @@ def _socket_descriptors(server: Server) -> tuple[list[int], list[int]]:
     links = procfs.descriptors(server.program.pid or 0)
     # A pair for signals, say, is no connection.
     tcp = {f"socket:[{sock.inode}]" for sock in sockets.in_use()}
-    sockets = [fd for fd, link in links.items() if link in tcp]
+    theirs = [fd for fd, link in links.items() if link in tcp]
     return (
-        [fd for fd in sockets if links[fd] in listening],
-        [fd for fd in sockets if links[fd] not in listening],
+        [fd for fd in theirs if links[fd] in listening],
+        [fd for fd in theirs if links[fd] not in listening],
     )
 
 

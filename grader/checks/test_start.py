@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 
 from grader import sockets
+from grader.bench import Bench
 from grader.checks import check
 from grader.failure import CannotGrade
 from grader.server import Server, expect_refusal
@@ -35,10 +36,19 @@ def test_it_listens_on_8080_without_an_argument(launch: Start) -> None:
 
 
 @check("start/announces")
-def test_it_says_that_it_listens_and_that_a_client_came(server: Server) -> None:
+def test_it_says_that_it_listens_and_that_a_client_came(
+    server: Server, bench: Bench
+) -> None:
+    came = "[INFO] Client connected to server"
     server.expect_line(f"[INFO] Server listening on port {server.port}")
     server.connect("a client")
-    server.expect_line("[INFO] Client connected to server")
+    server.expect_line(came)
+    if bench.stage == 3:
+        another = server.connect("another client")
+        with server.another_check_tells():  # whether it is served
+            another.converse(b"Is anybody there?\n")
+        if another.received:
+            server.expect_line(came, times=2)
 
 
 @check("start/bad_port")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -191,3 +192,23 @@ def test_a_line_that_was_printed_is_not_missing_because_nobody_took_it_yet() -> 
         text=True,
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_graders_side_by_side_choose_different_ports() -> None:
+    choose = "from grader.scene import free_port; print(free_port(), flush=True)"
+    command = ["/usr/bin/python3", "-c", f"{choose}; input()"]
+    with contextlib.ExitStack() as stack:
+        chosen = []
+        for _ in range(3):
+            one = stack.enter_context(
+                subprocess.Popen(
+                    command,
+                    cwd=REPOSITORY,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                )
+            )
+            assert one.stdin and one.stdout
+            stack.callback(one.stdin.close)
+            chosen.append(int(one.stdout.readline()))
+        assert len(set(chosen)) == 3
