@@ -187,10 +187,11 @@ class Scene:
         )
         return Finding("gone", says, evidence)
 
-    def settle(self) -> bool:
-        """Move everything on until nothing moves any more: whether the program
-        sleeps then. This sets the pace of a story, and judges nothing; so one that
-        wakes or works for nothing is not waited for any longer than this.
+    def settle(self, done: Callable[[], bool] = lambda: False) -> bool:
+        """Move everything on until nothing moves any more, or until DONE() is true:
+        whether the program sleeps then. This sets the pace of a story, and judges
+        nothing; so one that wakes or works for nothing is not waited for any longer
+        than this.
         """
         watch = Watch(self.program, self._peers, self.port)
         moved = time.monotonic()
@@ -198,6 +199,8 @@ class Scene:
             if self.pump(0.002):
                 watch.moved()
                 moved = time.monotonic()
+            elif done():
+                return True
             elif watch.asleep() is not None:
                 self.transcript.note_sleep(*watch.slept or (moved, ""))
                 return True

@@ -267,12 +267,17 @@ class Server(Scene):
 
     def _goes_on_owing(self, client: Client) -> bool:
         """Whether the server, left alone, still owes CLIENT something."""
+
+        def owes_nothing() -> bool:
+            return self.owed(client) <= 0
+
         end = time.monotonic() + _HURRIED_SECONDS
-        while self.owed(client) > 0:
+        while not owes_nothing():
             tasks = procfs.tasks(self.program.pid or 0)
             # Whoever can go on does: it is no use to be sure before that is over.
             if all(task.state == "S" for task in tasks) or time.monotonic() > end:
-                return not self.settle() or self.owed(client) > 0
+                self.settle(owes_nothing)
+                return not owes_nothing()
             self.pump(0.0005)
         return False
 
