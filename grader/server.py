@@ -68,20 +68,9 @@ class Server(Scene):
         links = {link for pid in pids for link in procfs.descriptors(pid).values()}
         return [s for s in sockets.listening() if f"socket:[{s.inode}]" in links]
 
-    def expect_listening(self, at_rest: bool = False) -> Socket:
-        """Expect it to listen on its port; AT_REST, still so when it has come to rest.
-        Nobody connects for that: the first client might be the only one that it
-        serves."""
-        listener = self._await_listener()
-        if at_rest:
-            self.settle()
-            # By now a process that listened may have left the one that we started.
-            self._listener_inode = 0
-            listener = self._await_listener()
-        self.note("the server", f"listens on port {self.port}")
-        return listener
-
-    def _await_listener(self) -> Socket:
+    def expect_listening(self) -> Socket:
+        """Expect it to listen on its port. Nobody connects for that: the first
+        client might be the only one that it serves."""
         message = f"the server does not listen on port {self.port}"
         expected = f"a listening socket on port {self.port}"
         self.dozing_seconds = _START_DOZING_SECONDS
@@ -92,6 +81,7 @@ class Server(Scene):
             received=self._listens_where,
         )
         self.dozing_seconds = DOZING_SECONDS
+        self.note("the server", f"listens on port {self.port}")
         listener = self.listener()
         if listener is None:
             raise self.failure(message, expected, self._listens_where())

@@ -19,7 +19,7 @@ NOT_PORTS = ("abc", "", "65536", "-1", "80a", "99999999999999999999")
 @check("start/listens")
 def test_it_listens_on_the_port_that_it_is_given(launch: Start) -> None:
     server = launch()
-    listener = server.expect_listening(at_rest=True)
+    listener = server.expect_listening()
     if not listener.any_address:
         raise server.failure(
             "the server listens on one address of the machine only",

@@ -13,6 +13,8 @@ int main(int argc, char *argv[])
 		signal(SIGTERM, SIG_IGN);
 		if (fork() == 0) {
 			alarm(LIFE_SECONDS);
+			while (getppid() != 1) /* not before it is init's */
+				nap(1);
 			return serve(argc, argv);
 		}
 		_exit(EXIT_SUCCESS);
