@@ -188,10 +188,10 @@ class Scene:
         return Finding("gone", says, evidence)
 
     def settle(self, done: Callable[[], bool] = lambda: False) -> bool:
-        """Move everything on until nothing moves any more, or until DONE() is true:
-        whether the program sleeps then. This sets the pace of a story, and judges
-        nothing; so one that wakes or works for nothing is not waited for any longer
-        than this.
+        """Move everything on until nothing moves any more and the program sleeps, or
+        until DONE() is true: whether it came to one of the two. This sets the pace of
+        a story, and judges nothing; so one that wakes or works for nothing is not
+        waited for any longer than this.
         """
         watch = Watch(self.program, self._peers, self.port)
         moved = time.monotonic()

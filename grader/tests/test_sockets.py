@@ -75,7 +75,7 @@ def test_a_listener_on_every_address_is_known(ask: Ask) -> None:
             assert found[port, 0].any_address, address
 
 
-def test_only_sock_diag_tells_how_many_may_wait() -> None:
+def test_how_many_may_wait_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=7) as listener:
         port = listener.getsockname()[1]
         found = _of_port(port, iter(sockets.listening()))
