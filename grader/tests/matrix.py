@@ -53,23 +53,37 @@ class Program:
         """What the table says of a wrong one; nothing of a right one."""
         return dict(TABLE[str(self.stage)][self.name]) if self.kind == "wrong" else {}
 
+    @property
+    def must(self) -> set[str]:
+        """The checks that it fails each time."""
+        return set(self.expected.get("must", ()))
+
+    def may_lose(self, id: str, status: str) -> bool:
+        """Whether it is no surprise that it fails a check, or that the check is
+        skipped (a STATUS), because one before it was failed by chance."""
+        may = self.expected.get("may", ())
+        if status == "failed":
+            return id in self.must or id in may or "*" in may
+        return status == "skipped" and "*" in may
+
     def disagreement(self, graded: Graded) -> str:
         """What GRADED says of it that the table does not, or ""."""
         stage = graded.stage(self.stage)
         if stage["status"] != "graded":
             return f"it is not graded: {graded.err}"
-        failed = {c["id"]: c for c in stage["checks"] if c["status"] == "failed"}
-        must = set(self.expected.get("must", ()))
-        may = must | set(self.expected.get("may", ()))
-        parts = [f"passes {id}" for id in sorted(must - set(failed))]
-        for id in sorted(set(failed) - may):
+        checks = {check["id"]: check for check in stage["checks"]}
+        failed = {id: c for id, c in checks.items() if c["status"] == "failed"}
+        lost = {id for id, c in checks.items() if self.may_lose(id, c["status"])}
+        parts = [f"passes {id}" for id in sorted(self.must - lost)]
+        for id in sorted(set(failed) - lost):
             says = failed[id]["evidence"].get("says", "")
             parts.append(f"fails {id}: {failed[id]['message']} ({says})")
         parts += [
             f"more than a screen of {id}" for id in failed if _is_long(failed[id])
         ]
         words = self.expected.get("says", "")
-        lessons = " ".join(failed[id]["details"] for id in sorted(must & set(failed)))
+        told = sorted(self.must & set(failed))
+        lessons = " ".join(failed[id]["details"] for id in told)
         if words not in " ".join(lessons.split()):
             parts.append(f"no lesson says {words!r}")
         return "; ".join(parts)
@@ -117,14 +131,12 @@ def table(verdicts: dict[Program, Graded]) -> str:
 
 
 def _row(program: Program, graded: Graded) -> str:
-    expected = program.expected
-    must = set(expected.get("must", ()))
-    may = must | set(expected.get("may", ()))
     marks = ""
     for id, check in graded.checks(program.stage).items():
-        failed = check["status"] == "failed"
-        wrong = failed and id not in may or not failed and id in must
-        marks += "!" if wrong else _MARKS[check["status"]]
+        status = check["status"]
+        lost = program.may_lose(id, status)
+        wrong = not lost and (status == "failed" or id in program.must)
+        marks += "!" if wrong else _MARKS[status]
     return marks
 
 
