@@ -69,7 +69,7 @@ test: | $(PYTHON) ## test the grader itself; to choose: PYTEST_ARGS="-k setup"
 		$(PYTEST_ARGS) grader/tests
 
 matrix: | $(PYTHON) ## show what the grader says of the right and the wrong programs
-	@$(PYTHON) -m grader.tests.matrix $(PROGRAMS)
+	@$(PYTHON) -m grader.tests.matrix $(if $(HESITANT),--hesitant) $(PROGRAMS)
 
 golden: | $(PYTHON) ## write down anew what each wrong program is taught
 	@$(PYTHON) -m grader.tests.golden $(if $(MERGE),--merge) $(PROGRAMS)

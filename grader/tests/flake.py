@@ -3,13 +3,15 @@
 /usr/bin/python3 -m grader.tests.flake [RUNS [AT_ONCE]]     (make flake RUNS=100)
 
 AT_ONCE graders (2) share the machine; in the second half every processor is kept busy
-besides. One point lost by a right program is a fault of the grader.
+besides, and the programs hesitate (hesitant.h). One point lost by a right program is a
+fault of the grader.
 """
 
 from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import os
 import subprocess
 import sys
@@ -17,12 +19,11 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from grader.submission import REPOSITORY, STAGES
-from grader.tests.conftest import Graded, run_grader
+from grader.submission import STAGES
 from grader.tests.matrix import Program, grade, programs
 
 _BUSY = ["/usr/bin/python3", "-c", "while True: pass"]
-SOLUTIONS = [Program("solutions", stage, "") for stage in STAGES]
+SOLUTIONS = [Program("solutions", stage, name) for stage, name in STAGES.items()]
 
 
 @contextlib.contextmanager
@@ -37,18 +38,14 @@ def busy_processors() -> Iterator[None]:
             burner.wait()
 
 
-def _grade(program: Program) -> tuple[Program, Graded]:
-    if program.kind != "solutions":
-        return program, grade(program)
-    solutions = REPOSITORY / "solutions"
-    return program, run_grader(str(program.stage), "--submission", solutions)
-
-
-def _run(rounds: int, at_once: int, lost: collections.Counter[str]) -> int:
+def _run(
+    rounds: int, at_once: int, hesitant: bool, lost: collections.Counter[str]
+) -> int:
     """Grade all right programs ROUNDS times, AT_ONCE of them: how many gradings."""
     chosen = (SOLUTIONS + programs("right")) * rounds
+    one = functools.partial(grade, hesitant=hesitant)
     with ThreadPoolExecutor(at_once) as pool:
-        for done, (program, graded) in enumerate(pool.map(_grade, chosen)):
+        for done, (program, graded) in enumerate(zip(chosen, pool.map(one, chosen))):
             if done and done % 50 == 0:
                 print(f"… {done} gradings: {lost.total()} checks failed", flush=True)
             if not graded.result or graded.result["max_score"] == 0:
@@ -68,14 +65,15 @@ def main(runs: int = 100, at_once: int = 2) -> int:
     point, else 0."""
     lost: collections.Counter[str] = collections.Counter()
     began = time.monotonic()
-    done = _run(runs - runs // 2, at_once, lost)
+    done = _run(runs - runs // 2, at_once, False, lost)
     print(
         f"{done} gradings, {at_once} at once: {lost.total()} checks failed", flush=True
     )
     with busy_processors():
-        more = _run(runs // 2, at_once, lost)
+        more = _run(runs // 2, at_once, True, lost)
     minutes = (time.monotonic() - began) / 60
-    print(f"{more} more with all processors busy, {minutes:.0f} minutes in all")
+    print(f"{more} more of hesitant ones, with all processors busy")
+    print(f"{minutes:.0f} minutes in all")
     print(f"{lost.total()} checks failed in {done + more} gradings")
     for why, count in lost.most_common():
         print(f"  {count} times {why}")

@@ -1,17 +1,18 @@
 """The wrong and the right programs that the grader is tried on, and the matrix of
 what it says of each: programs down, checks across.
 
-/usr/bin/python3 -m grader.tests.matrix [NAME ...]     (make matrix)
+/usr/bin/python3 -m grader.tests.matrix [--hesitant] [NAME ...]     (make matrix)
 
 programs/wrong.toml has for each wrong program the checks that it must fail, those
 that it may fail, and words that the lesson of a failed check must contain. All
-others must pass, or be skipped because of a failed one.
+others must pass, or be skipped because of a failed one. That is so at any pace: with
+--hesitant each of them now and then stands at a system call (hesitant.h).
 """
 
 from __future__ import annotations
 
+import functools
 import os
-import shutil
 import string
 import sys
 import tempfile
@@ -24,10 +25,11 @@ from typing import Any
 
 from grader import rubric
 from grader.lesson import SCREEN
-from grader.submission import STAGES
+from grader.submission import REPOSITORY, STAGES
 from grader.tests.conftest import Graded, run_grader
 
 PROGRAMS = Path(__file__).with_name("programs")
+HESITANT = Path(__file__).with_name("hesitant.h")
 TABLE: dict[str, dict[str, Any]] = tomllib.loads((PROGRAMS / "wrong.toml").read_text())
 
 # Grading is mostly waiting: more runs than processors share them well.
@@ -39,7 +41,8 @@ _MARKS = {"passed": "·", "failed": "x", "skipped": " ", "error": "!"}
 
 @dataclass(frozen=True, order=True)
 class Program:
-    """One program that the grader is tried on: programs/KIND/STAGE/NAME.c."""
+    """One program that the grader is tried on: programs/KIND/STAGE/NAME.c, or a
+    solution, whose kind is "solutions"."""
 
     kind: str
     stage: int
@@ -47,6 +50,12 @@ class Program:
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.stage}/{self.name}"
+
+    @property
+    def source(self) -> Path:
+        """Where it stands."""
+        folder = REPOSITORY if self.kind == "solutions" else PROGRAMS
+        return folder / f"{self}.c"
 
     @property
     def expected(self) -> dict[str, Any]:
@@ -103,13 +112,14 @@ def programs(kind: str) -> list[Program]:
     ]
 
 
-def grade(program: Program) -> Graded:
-    """What the grader says of PROGRAM."""
+def grade(program: Program, hesitant: bool = False) -> Graded:
+    """What the grader says of PROGRAM, or of one that is the same but HESITANT."""
     with tempfile.TemporaryDirectory(prefix="programs-") as folder:
         place = Path(folder, str(program.stage))
         place.mkdir()
-        source = PROGRAMS / program.kind / str(program.stage) / f"{program.name}.c"
-        shutil.copy(source, place / f"{STAGES[program.stage]}.c")
+        before = HESITANT.read_text() if hesitant else ""
+        copy = place / f"{STAGES[program.stage]}.c"
+        copy.write_text(before + program.source.read_text())
         return run_grader(str(program.stage), "--submission", folder)
 
 
@@ -140,15 +150,16 @@ def _row(program: Program, graded: Graded) -> str:
     return marks
 
 
-def main(names: Iterable[str]) -> int:
+def main(names: Iterable[str], hesitant: bool = False) -> int:
     """Grade all programs, or those that have one of NAMES in theirs; print the
     matrix, and what disagrees with the table: 1 if anything does."""
+    one = functools.partial(grade, hesitant=hesitant)
     chosen = programs("right") + programs("wrong")
     if names:
         chosen = [p for p in chosen if any(name in str(p) for name in names)]
     verdicts, disagreements = {}, []
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for program, graded in zip(chosen, pool.map(grade, chosen)):
+        for program, graded in zip(chosen, pool.map(one, chosen)):
             verdicts[program] = graded
             if said := program.disagreement(graded):
                 disagreements.append(f"{program} {said}")
@@ -160,4 +171,6 @@ def main(names: Iterable[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    asked = sys.argv[1:]
+    wanted = [name for name in asked if name != "--hesitant"]
+    sys.exit(main(wanted, "--hesitant" in asked))

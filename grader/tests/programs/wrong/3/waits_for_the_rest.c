@@ -1,6 +1,6 @@
 /*
- * Mistake: it echoes the beginning of a short line at once, but then waits for
- * the rest of it, and for nobody else.
+ * Mistake: it echoes the beginning of a client's first line at once, but then
+ * waits for the rest of it, and for nobody else.
  */
 #define _GNU_SOURCE /* accept4 */
 #include "tcp_server.h"
@@ -21,6 +21,7 @@
 struct connection {
 	int fd;
 	uint32_t events;
+	size_t heard;      /* bytes, from its first one on */
 	size_t start, end; /* what of buffer is still to be sent */
 	char buffer[BUFF_SIZE];
 };
@@ -108,6 +109,7 @@ static int serve(struct connection *conn)
 			return -1;
 		if (n < 0)
 			return errno == EAGAIN || errno == EINTR ? 0 : -1;
+		conn->heard += (size_t)n;
 		conn->start = 0;
 		conn->end = (size_t)n;
 	}
@@ -129,10 +131,11 @@ static int serve(struct connection *conn)
 	return watch(EPOLL_CTL_MOD, conn->fd, events, conn);
 }
 
-/* Whether the last that came is the beginning of a line. */
+/* Whether all that has come is the beginning of a line. */
 static int in_mid_line(const struct connection *conn)
 {
-	return conn->start == conn->end && conn->end > 1 && conn->end < 32 &&
+	return conn->start == conn->end && conn->heard == conn->end &&
+	       conn->end > 1 && conn->end < 32 &&
 	       conn->buffer[conn->end - 1] != '\n';
 }
 

@@ -1,0 +1,60 @@
+"""At any pace: programs that hesitate at their system calls, as on a busy machine,
+get the same verdicts (hesitant.h)."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from grader.submission import STAGES
+from grader.tests import matrix
+from grader.tests.conftest import run_grader
+from grader.tests.matrix import Program
+
+Submit = Callable[[int, str | bytes | Path], Path]
+
+CLOSES_NOTHING = """
+int main(void)
+{
+    while (hesitations < 3)
+        if (close(-1) != -1 || errno != EBADF)
+            return 1;
+    return 0;
+}
+"""
+
+
+def test_a_hesitant_program_hesitates_and_knows_why_a_call_failed(
+    tmp_path: Path,
+) -> None:
+    source, program = tmp_path / "closes.c", tmp_path / "closes"
+    source.write_text(matrix.HESITANT.read_text() + CLOSES_NOTHING)
+    strict = ["-std=gnu17", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+    subprocess.run(["gcc", *strict, "-o", program, source], check=True)
+    assert subprocess.run([program], timeout=60, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_solution_that_hesitates_gets_full_marks(stage: int) -> None:
+    solution = Program("solutions", stage, STAGES[stage])
+    graded = matrix.grade(solution, hesitant=True)
+    assert {c["message"] for c in graded.checks(stage).values()} == {""}
+    assert graded.stage(stage)["score"] == 100
+
+
+def test_who_hangs_up_fails_the_check_that_is_about_it_whenever_that_is_seen(
+    submit: Submit,
+) -> None:
+    """Here it is seen before the line that start/announces waits for."""
+    source = Program("wrong", 3, "hangs_up_after_a_short_read").source.read_text()
+    line = 'printf("[INFO] Client connected to server\\n");'
+    left = 'printf("[INFO] Client %d left\\n", fd);'
+    assert source.count(line) == source.count(left) == 1
+    source = source.replace(line, "{ static int came; if (!came++) " + line + " }")
+    source = source.replace(left, f"usleep(100000); {line}")
+    only = ("--only", "start/announces")
+    graded = run_grader("3", *only, "--submission", submit(3, source))
+    assert graded.checks(3)["start/announces"]["status"] == "passed"
