@@ -137,11 +137,7 @@ def main(arguments: list[str]) -> int:
     """Write the golden files of all wrong programs, or of those that have one of
     ARGUMENTS in their names, and say which have changed."""
     merge, names = "--merge" in arguments, [a for a in arguments if a != "--merge"]
-    chosen = [
-        program
-        for program in matrix.programs("wrong")
-        if not names or any(name in str(program) for name in names)
-    ]
+    chosen = matrix.named(matrix.programs("wrong"), names)
     with ThreadPoolExecutor(matrix.AT_ONCE) as pool:
         for program, graded in zip(chosen, pool.map(matrix.grade, chosen)):
             if _write(program, lesson(program, graded), merge):

@@ -9,15 +9,12 @@
  * busy.
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-static long hesitations;
+static long hesitations; /* by now: the header's own test asks */
 
 static inline long long hesitant_now(void)
 {
@@ -43,7 +40,10 @@ static inline void hesitate(void)
 	hesitations++;
 }
 
-/* What a call left in errno is there still: clock_gettime() does not fail. */
+/*
+ * What a call left in errno is there still: clock_gettime() does not fail. The
+ * headers above come first, because these names are in their declarations, too.
+ */
 #define HESITANT(call)                                                         \
 	__extension__({                                                        \
 		hesitate();                                                    \

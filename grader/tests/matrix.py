@@ -17,7 +17,6 @@ import string
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +111,16 @@ def programs(kind: str) -> list[Program]:
     ]
 
 
+def named(among: list[Program], names: list[str]) -> list[Program]:
+    """Those AMONG them that have one of NAMES in theirs; all, if there are no NAMES.
+    A name that none of them has ends it, with status 2."""
+    for name in names:
+        if not any(name in str(program) for program in among):
+            print(f"no program has {name!r} in its name", file=sys.stderr)
+            sys.exit(2)
+    return [p for p in among if not names or any(name in str(p) for name in names)]
+
+
 def grade(program: Program, hesitant: bool = False) -> Graded:
     """What the grader says of PROGRAM, or of one that is the same but HESITANT."""
     with tempfile.TemporaryDirectory(prefix="programs-") as folder:
@@ -150,13 +159,12 @@ def _row(program: Program, graded: Graded) -> str:
     return marks
 
 
-def main(names: Iterable[str], hesitant: bool = False) -> int:
-    """Grade all programs, or those that have one of NAMES in theirs; print the
-    matrix, and what disagrees with the table: 1 if anything does."""
-    one = functools.partial(grade, hesitant=hesitant)
-    chosen = programs("right") + programs("wrong")
-    if names:
-        chosen = [p for p in chosen if any(name in str(p) for name in names)]
+def main(arguments: list[str]) -> int:
+    """Grade all programs, or those that have one of ARGUMENTS in their names; print
+    the matrix, and what disagrees with the table: 1 if anything does."""
+    names = [name for name in arguments if name != "--hesitant"]
+    one = functools.partial(grade, hesitant="--hesitant" in arguments)
+    chosen = named(programs("right") + programs("wrong"), names)
     verdicts, disagreements = {}, []
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for program, graded in zip(chosen, pool.map(one, chosen)):
@@ -171,6 +179,4 @@ def main(names: Iterable[str], hesitant: bool = False) -> int:
 
 
 if __name__ == "__main__":
-    asked = sys.argv[1:]
-    wanted = [name for name in asked if name != "--hesitant"]
-    sys.exit(main(wanted, "--hesitant" in asked))
+    sys.exit(main(sys.argv[1:]))

@@ -17,6 +17,8 @@ from grader.tests.matrix import Program
 Submit = Callable[[int, str | bytes | Path], Path]
 
 CLOSES_NOTHING = """
+#include <errno.h>
+
 int main(void)
 {
     while (hesitations < 3)
