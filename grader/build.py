@@ -15,6 +15,8 @@ from grader.submission import REPOSITORY, Submission
 from grader.workplace import FILE_BYTES, compile_in, hand_over
 
 PLAIN = ("-std=gnu17", "-O2", "-g", "-Wall", "-Wextra", "-pthread")
+# Variables hold bytes of 0xFE until they are set, and not what happens to be there.
+FILLED = (*PLAIN, "-ftrivial-auto-var-init=pattern")
 SANITIZED = (
     "-std=gnu17", "-O1", "-g", "-pthread", "-fno-omit-frame-pointer",
     "-fsanitize=address,undefined",
@@ -28,6 +30,11 @@ MILESTONES = (
 # Sections of what runs by itself, before main() and after it: in the milestones,
 # that would be the student's code in the process that keeps the log.
 RUNS_BY_ITSELF = (".preinit_array*", ".init*", ".fini*", ".ctors*", ".dtors*")
+
+_OF_MEMORY = re.compile(
+    r": warning: .*\[-W(stringop-over|array-bounds|(maybe-)?uninitialized"
+    r"|use-after-free|free-nonheap|dangling-pointer|return-local-addr)"
+)
 
 _HERE = Path(__file__).resolve().parent
 
@@ -44,6 +51,10 @@ class Build:
     def ok(self) -> bool:
         """Whether there is a program."""
         return self.program is not None
+
+    def warnings(self) -> list[str]:
+        """The compiler's warnings that tell of wrong use of memory, a line each."""
+        return [line for line in self.output.splitlines() if _OF_MEMORY.search(line)]
 
 
 class Workshop:
@@ -67,6 +78,13 @@ class Workshop:
         place = self._place("sanitized", _HERE / "ask_for_leaks.c")
         sources = [self._source, "ask_for_leaks.c"]
         return self._gcc(place, [*SANITIZED, "-o", "program", *sources])
+
+    def build_filled(self) -> Build:
+        """The same, with nothing but rubbish in variables that were never set. GCC has
+        that from version 12 on."""
+        return self._gcc(
+            self._place("filled"), [*FILLED, "-o", "program", self._source]
+        )
 
     def build_milestones(self) -> Build:
         """The unit tests, linked with the submission's functions."""

@@ -57,6 +57,17 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"grader: {message}; see --help\n")
 
 
+def _seconds(text: str) -> float:
+    """A time of up to a minute, in seconds."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 60:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time from 0 to 60 seconds")
+    return seconds
+
+
 def _stage(text: str) -> int:
     if text not in map(str, submission.STAGES):
         raise argparse.ArgumentTypeError(f"there is no stage '{text}'")
@@ -113,6 +124,10 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument(
         "--json", type=Path, metavar="FILE", help="write the result there"
     )
+    grade.add_argument(
+        "--patience", type=_seconds, default=4.0, metavar="SECONDS",
+        help="how long silent clients stay connected, at the least (4)",
+    )  # fmt: skip
     for name, what in _REPORTS.items():
         grade.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write {what}")
     for name, for_whom in _EXPORTS.items():
@@ -244,6 +259,7 @@ def _grade(options: argparse.Namespace) -> int:
         options.seed,
         isolation,
         options.first,
+        options.patience,
         not any(getattr(options, name) for name in _EXPORTS),
     )
     result = grading.begin(request)

@@ -18,6 +18,9 @@ from grader.transcript import in_bytes, quote
 if TYPE_CHECKING:
     from grader.scene import Scene
 
+# 127.0.0.1, as a number.
+LOCALHOST = 0x7F000001
+
 _PIECE = 256 << 10
 
 # Bytes that are shown of those that are missing.
@@ -39,11 +42,13 @@ class Fault(NamedTuple):
 class Connection:
     """A socket of ours, non-blocking, with a queue of what is still to be sent.
 
-    received counts the bytes that came; ended says how the other side closed:
-    "" (not yet), "end" (it sent its last byte) or "reset".
+    address is the IPv4 address of our end, as a number; received counts the bytes that
+    came; ended says how the other side closed: "" (not yet), "end" (it sent its last
+    byte) or "reset".
     """
 
     verb = "sends"
+    address = LOCALHOST
 
     def __init__(self, scene: Scene, sock: socket.socket, name: str) -> None:
         sock.setblocking(False)
@@ -256,6 +261,15 @@ class Client(Connection):
             around(data, at, offset),
             likeness(bytes(self._due[at:]), data[at:], before, others),
         )
+
+    def has_had(self, sent: bytes, came: bytes) -> None:
+        """It has connected, SENT and received what CAME, before it was looked after."""
+        self.connected = True
+        self.sent = len(sent)
+        self._due += sent
+        if came:
+            self.received = len(came)
+            self._came_in(came)
 
     def expect_echo(self) -> None:
         """Expect all that was sent, and is queued, to come back."""

@@ -27,6 +27,9 @@ from grader.report import grades
 from grader.result import read, write
 
 _SCHEMA = "echolab/class/v1"
+# A class is graded once, and by nobody who waits for it.
+_PATIENCE_SECONDS = 10.0
+
 _CLASS, _GRADES, _RESULT, _PAGE = (
     "class.json", "grades.csv", "result.json", "report.html",
 )  # fmt: skip
@@ -200,7 +203,8 @@ def _arguments(request: Request, name: str) -> list[str]:
     own = request.out.absolute() / name
     own.mkdir()
     files = ["--json", str(own / _RESULT), "--html", str(own / _PAGE)]
-    return ["--submission", name, "--isolation", "required", *files]
+    asked = ["--isolation", "required", "--patience", str(_PATIENCE_SECONDS)]
+    return ["--submission", name, *asked, *files]
 
 
 def _outcome(own: Path, status: int, said: str) -> Result | str:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import pytest
 
 from grader import ladder, lesson, rubric, submission, workplace
-from grader.bench import Bench, BenchPlugin
+from grader.bench import PATIENCE_SECONDS, Bench, BenchPlugin
 from grader.build import Workshop
 from grader.failure import CannotGrade, Failure
 from grader.result import DEFAULT_SEED, CheckResult, Result, StageResult
@@ -63,6 +63,7 @@ class Request:
     seed: int
     isolation: str
     first: tuple[str, ...] = ()  # ids of checks to try before the others
+    patience: float = PATIENCE_SECONDS
     is_at_hand: bool = True  # for those who read the report, too
 
     def asked_of_make(self) -> str:
@@ -146,8 +147,9 @@ def _grade_stage(
     progress.built(stage)
     keep()
     bench = Bench(
-        stage.stage, checks, workshop, build.program, request.isolation, request.seed
-    )
+        stage.stage, checks, workshop, build.program, request.isolation, request.seed,
+        request.patience, build.warnings(),
+    )  # fmt: skip
     run = _Run(bench, stage, request.asked_of_make(), progress, keep)
     _run_pytest(run)
     if all(check.status != "error" for check in stage.checks):
@@ -217,7 +219,10 @@ class _Run:
             self._failing_seconds += result.seconds
             self._failed_last = check.id
             result.message = lesson.one_line(error.message)
-            result.lesson = lesson.parts(check, self.bench.stage, error, self.asked)
+            warnings = self.bench.warnings
+            result.lesson = lesson.parts(
+                check, self.bench.stage, error, self.asked, warnings
+            )
             result.details = lesson.write(result.lesson)
             if error.finding:
                 evidence = {"kind": error.finding.kind, "says": error.finding.says}
@@ -235,6 +240,8 @@ class _Run:
             result.status = "passed"
             result.evidence = _picture(item)
         result.points = result.max_points if result.status == "passed" else 0
+        if result.points:
+            self.bench.passed.add(check.id)
 
     def pytest_internalerror(
         self, excinfo: pytest.ExceptionInfo[BaseException]

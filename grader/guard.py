@@ -26,6 +26,7 @@ QUEUED_BYTES = 256 << 20  # sent or received, and not yet taken
 FILES = 1000
 OPEN_FILES = 50_000
 MAPPINGS = 500_000
+SHARED_BYTES = 512 << 20  # of memory that processes share
 OUTPUT_BYTES = 256 << 20
 FILE_BYTES = 16 << 20
 
@@ -93,6 +94,7 @@ class Guard:
         self._next = 0.0
         self._files_before = usage.open_files()
         self._notes_before = usage.kernel_bytes()
+        self._shared_before = usage.shared_bytes()
 
     def passed(self) -> str:
         """The bound that has been passed, in words ("it used …"), or ""."""
@@ -119,12 +121,16 @@ class Guard:
         return self._kept_by_the_kernel() or (self._alone and self._in_its_cell()) or ""
 
     def _kept_by_the_kernel(self) -> str:
-        """The bound that has been passed in what is in the kernel's own memory. How
-        much all have of that is cheap to know; whose it is, we ask only if it grew.
+        """The bound that has been passed in what is in the kernel's own memory, or in
+        no process's. How much all have of that is cheap to know; whose it is, we ask
+        only if it grew.
         """
         if usage.open_files() - self._files_before > OPEN_FILES:
             if usage.has_open(self._root, OPEN_FILES):
                 return f"it had more than {OPEN_FILES} files open"
+        if usage.shared_bytes() - self._shared_before > SHARED_BYTES:
+            if usage.has_shared(self._root, SHARED_BYTES):
+                return f"it shared more than {SHARED_BYTES >> 20} MiB of memory"
         if usage.kernel_bytes() - self._notes_before > _NOTED_BYTES:
             if usage.has_mapped(self._root, MAPPINGS):
                 return f"its memory was in more than {MAPPINGS} pieces"

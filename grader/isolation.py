@@ -18,12 +18,13 @@ import shutil
 import socket
 import struct
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import gettempdir
 
 from grader import strays
 from grader.failure import CannotGrade
-from grader.sandbox import cell
+from grader.sandbox import cell, own_etc
 from grader.syscalls import refused_system_calls
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
@@ -31,6 +32,9 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
 # Users that systemd gives to services for a moment: nobody's, mostly.
 _FIRST_STRANGER, _STRANGERS = 61184, 4000
+
+# The least, usual, and largest size of receive buffers, in bytes: tcp(7).
+_RECEIVE_BUFFERS = "4096 131072 1048576"
 
 # How what prlimit and its like say of their own failures begins.
 LAUNCHERS_SAY = ("env:", "/usr/bin/env:", "prlimit:", "setpriv:")
@@ -95,12 +99,12 @@ def _try_isolation() -> str:
     try:
         _enter_network()
         bind = ["--ro-bind", "/usr/bin", "/usr/bin", "--ro-bind", gettempdir(), "/mnt"]
-        with refused_system_calls() as filter_fd:
-            command = cell("/usr/bin/true", ["true"], filter_fd, extra=bind)
+        with refused_system_calls() as filter_fd, own_etc(*runs_as()) as etc:
+            command = cell("/usr/bin/true", ["true"], filter_fd, etc, extra=bind)
             done = subprocess.run(
                 [*as_stranger(), *command],
                 capture_output=True,
-                pass_fds=[filter_fd],
+                pass_fds=[filter_fd, *etc.values()],
                 timeout=30,
             )
     except OSError as error:
@@ -169,6 +173,12 @@ def stranger() -> int | None:
     return user if os.waitpid(child, 0)[1] == 0 else None
 
 
+def runs_as() -> tuple[int, int]:
+    """The user and the group that programs run as."""
+    user = stranger()
+    return (os.getuid(), os.getgid()) if user is None else (user, user)
+
+
 def as_stranger() -> list[str]:
     """What to put before a command so that it can gain no privileges, and has
     none of root's to begin with."""
@@ -200,8 +210,19 @@ def _enter_network() -> None:
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", up))
     # The kernel's buffers shall not grow beyond 1 MiB, so that a client which does
     # not read is felt sooner (tcp(7)). Where they do, it only takes longer.
-    _set("tcp_rmem", "4096 131072 1048576")
+    _set("tcp_rmem", _RECEIVE_BUFFERS)
     _set("tcp_wmem", "4096 16384 1048576")
+
+
+@contextlib.contextmanager
+def large_receive_buffers() -> Iterator[None]:
+    """In our network, a socket that begins to listen meanwhile has connections whose
+    receive buffers are large from the beginning."""
+    _set("tcp_rmem", "4096 1048576 1048576")
+    try:
+        yield
+    finally:
+        _set("tcp_rmem", _RECEIVE_BUFFERS)
 
 
 def _set(name: str, value: str) -> bool:

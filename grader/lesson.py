@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,9 +68,15 @@ def one_line(text: str) -> str:
     return printable(" ".join(text.split()))
 
 
-def parts(check: Check, stage: int, failure: Failure, asked: str = "") -> list[Part]:
+def parts(
+    check: Check,
+    stage: int,
+    failure: Failure,
+    asked: str = "",
+    warnings: Sequence[str] = (),
+) -> list[Part]:
     """The lesson of FAILURE, which CHECK of STAGE ended with; ASKED is what make was
-    told besides."""
+    told besides, and WARNINGS are the compiler's, of wrong use of memory."""
     loaded = rubric.load(stage)
     requirement = loaded.requirements[check.requirement]
     made = [
@@ -86,6 +92,8 @@ def parts(check: Check, stage: int, failure: Failure, asked: str = "") -> list[P
         made.append(_prose("To think about:", check.hint))
     errors = _counted(failure.errors.strip().splitlines())[-_ERROR_LINES:]
     made.append(_output("Its standard error ends with:", errors))
+    if _is_of_memory(failure):
+        made.append(_output("The compiler warned:", list(warnings)[:_ERROR_LINES]))
     section, where = loaded.section_of(check), stage
     if cause and cause.section:
         section, where = cause.section, cause.lesson or stage
@@ -95,6 +103,15 @@ def parts(check: Check, stage: int, failure: Failure, asked: str = "") -> list[P
     on = f'{page}, "{section}"'
     made.append(Part("link", "Read on:", on, link=f"{page}#{anchor(section)}"))
     return [part for part in made if part.text or part.story]
+
+
+def _is_of_memory(failure: Failure) -> bool:
+    """Whether FAILURE may come from wrong use of memory."""
+    finding = failure.finding
+    if finding is None:
+        return False
+    crashed = finding.evidence.get("signal") in ("SIGSEGV", "SIGABRT", "SIGBUS")
+    return crashed or finding.kind in ("sanitizer", "never_set")
 
 
 def anchor(heading: str) -> str:

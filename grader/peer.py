@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 from collections.abc import Callable
@@ -219,6 +220,7 @@ class Session(Scene):
         sock, port = accepted[0]
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer = Peer(self, sock, echoes)
+        peer.address = int(ipaddress.IPv4Address(self._host))
         self._ports[peer] = port
         self.note("the client", f"connects to {where}")
         self.add(peer)

@@ -38,7 +38,9 @@ _EVENTS = {
     "EPOLLIN": 1, "EPOLLPRI": 2, "EPOLLOUT": 4, "EPOLLRDHUP": 1 << 13,
     "EPOLLEXCLUSIVE": 1 << 28, "EPOLLONESHOT": 1 << 30, "EPOLLET": 1 << 31,
 }  # fmt: skip
-EPOLLOUT, EPOLLET = _EVENTS["EPOLLOUT"], _EVENTS["EPOLLET"]
+EPOLLIN, EPOLLOUT, EPOLLET = (
+    _EVENTS[name] for name in ("EPOLLIN", "EPOLLOUT", "EPOLLET")
+)
 EPOLL_CALLS = {"epoll_wait", "epoll_pwait", "epoll_pwait2"}
 
 # Which argument says how long a call may sleep: a C int of milliseconds (-1 is
@@ -189,12 +191,13 @@ def processor_seconds(pid: int) -> float:
 
 
 def memory_bytes(pid: int) -> int:
-    """Memory of PID's tree that holds data (anonymous pages, swapped or not). Counted
-    page by page: what status says may lack some tens of them (proc_pid_status(5))."""
+    """Memory of PID's tree that holds data (anonymous pages, swapped or not, and shared
+    ones). Counted page by page: what status says may lack some tens of them
+    (proc_pid_status(5))."""
     total = 0
     for process in tree(pid):
         pages = read(f"/proc/{process}/smaps_rollup")
-        sizes = re.findall(r"^(?:Anonymous|Swap):\s+(\d+) kB", pages, re.MULTILINE)
+        sizes = re.findall(r"^(?:Anonymous|Swap|Pss_Shmem):\s+(\d+) kB", pages, re.MULTILINE)
         total += sum(map(int, sizes)) * 1024
     return total
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from grader import guard, procfs, strays, usage
 from grader.failure import CannotGrade
 from grader.guard import Guard
-from grader.isolation import LAUNCHERS_SAY, as_stranger, stranger
-from grader.sandbox import SANITIZERS, cell, was_entered
+from grader.isolation import LAUNCHERS_SAY, as_stranger, runs_as, stranger
+from grader.sandbox import ENVIRONMENT, SANITIZERS, cell, own_etc, was_entered
 from grader.syscalls import refused_system_calls
 
 # What a program may open, softly and at most, unless a check says otherwise.
@@ -72,7 +72,7 @@ class Program:
         *,
         name: str = "program",
         terminal: bool = True,
-        stdin: int = subprocess.DEVNULL,
+        stdin: int | None = None,
         descriptors: tuple[int, int] = DESCRIPTORS,
         environment: dict[str, str] | None = None,
         libraries: tuple[str, ...] = (),
@@ -81,8 +81,9 @@ class Program:
 
         Its standard output is a terminal, as when a student runs it (stdio then
         writes line by line), or with TERMINAL false a pipe, whose bytes arrive
-        as they are. DESCRIPTORS are its soft and its hard limit, LIBRARIES what it is
-        linked with besides the C library.
+        as they are. Its standard input is STDIN; without one it is that terminal, or
+        another pipe, where nobody ever types. DESCRIPTORS are its soft and its hard
+        limit, LIBRARIES what it is linked with besides the C library.
         """
         self.output = Stream(64 << 10 if terminal else 16 << 20)
         self.errors = Stream()
@@ -95,25 +96,32 @@ class Program:
         self._stopped = False
         launchers = self._launchers(descriptors, environment or {})
         theirs = self._open_outputs(terminal)
+        silent, self._keyboard = os.pipe()
+        silence = theirs[0] if terminal else silent
         self._status_fd, their_status = os.pipe()
-        with refused_system_calls(tracing=SANITIZERS == libraries) as filter_fd:
-            passed = [their_status, filter_fd] if isolation == "bubblewrap" else []
+        with (
+            refused_system_calls(tracing=SANITIZERS == libraries) as filter_fd,
+            own_etc(*runs_as()) as etc,
+        ):
+            passed = [their_status, filter_fd, *etc.values()]
             command = [str(path), *arguments]
-            if passed:
-                argv = [name, *arguments]
+            if isolation == "bubblewrap":
                 command = cell(
-                    str(path), argv, filter_fd, environment, their_status, libraries
-                )
+                    str(path), [name, *arguments], filter_fd, etc,
+                    environment, their_status, libraries,
+                )  # fmt: skip
+            else:
+                passed = []
             self._process = subprocess.Popen(
                 [*launchers, *command],
-                stdin=stdin,
+                stdin=stdin if stdin is not None else silence,
                 stdout=theirs[0],
                 stderr=theirs[1],
                 pass_fds=passed,
                 start_new_session=True,
                 cwd="/",
             )
-        for fd in (*theirs, their_status):
+        for fd in (*theirs, silent, their_status):
             os.close(fd)
         self._begin()
 
@@ -152,6 +160,7 @@ class Program:
         """What stands before the program, or its cell, each becoming the next."""
         # A caller's ignored signals would be inherited (SIGPIPE in some CI's).
         command = ["/usr/bin/env", "-i", "--default-signal"]
+        environment = ENVIRONMENT | environment
         command += [f"{key}={value}" for key, value in environment.items()]
         in_a_cell = self.isolation == "bubblewrap"
         limits = guard.limits(descriptors, in_a_cell or stranger() is not None)
@@ -293,7 +302,7 @@ class Program:
         strays.forget(self._process.pid)
         strays.end()
         self.all_output_read()
-        for fd in (*self._streams, self._status_fd):
+        for fd in (*self._streams, self._keyboard, self._status_fd):
             os.close(fd)
 
     def ending(self) -> str:

@@ -1,12 +1,14 @@
-"""The cell that a program runs in: bubblewrap's, with the program and the libraries
-that it is linked with, and nothing else of the machine. See bwrap(1)."""
+"""The cell that a program runs in: bubblewrap's, with the program, the libraries that
+it is linked with, and nothing else of the machine. What every Linux system has besides
+is our own: the files of etc/, a name for the host, an environment. See bwrap(1)."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 # What programs are linked with; nothing else of the machine is there, least of all
@@ -21,6 +23,18 @@ _NAMESPACES = (
     "--unshare-cgroup-try", "--disable-userns", "--cap-drop", "ALL",
     "--die-with-parent", "--new-session", "--clearenv",
 )  # fmt: skip
+
+# The environment of every program, in a cell or without one.
+ENVIRONMENT = {
+    "HOME": "/tmp",
+    "LANG": "C.UTF-8",
+    "PATH": "/usr/bin:/bin",
+    "TZ": "UTC",
+    "USER": "student",
+}
+_HOST_NAME = "echolab"
+_ETC = Path(__file__).with_name("etc")
+_LOCALE = "/usr/lib/locale/C.utf8"
 
 # Only /tmp can be written to, and not without end: it is memory.
 SCRATCH_BYTES, _COMPILER_SCRATCH_BYTES = 16 << 20, 512 << 20
@@ -40,10 +54,39 @@ def libraries(more: tuple[str, ...] = ()) -> list[str]:
     return options
 
 
+@functools.cache
+def _etc(user: int, group: int) -> dict[str, bytes]:
+    """The files of a cell's /etc, for a program that runs as USER and GROUP."""
+    return {
+        path.name: path.read_text(encoding="ascii")
+        .replace("{user}", str(user))
+        .replace("{group}", str(group))
+        .encode()
+        for path in sorted(_ETC.iterdir())
+    }
+
+
+@contextlib.contextmanager
+def own_etc(user: int, group: int) -> Iterator[dict[str, int]]:
+    """The files of /etc for one cell, by name: descriptors from which one bwrap can
+    read them, once. Whoever runs as USER may not be able to reach them here."""
+    opened: dict[str, int] = {}
+    try:
+        for name, content in _etc(user, group).items():
+            opened[name], theirs = os.pipe()
+            os.write(theirs, content)
+            os.close(theirs)
+        yield opened
+    finally:
+        for descriptor in opened.values():
+            os.close(descriptor)
+
+
 def cell(
     program: str,
     argv: Sequence[str],
     filter_fd: int,
+    etc: dict[str, int],
     environment: dict[str, str] | None = None,
     status_fd: int | None = None,
     more: tuple[str, ...] = (),
@@ -51,17 +94,23 @@ def cell(
 ) -> list[str]:
     """The command that runs PROGRAM with ARGV (its name first) in a cell.
 
-    It reads the refused system calls from FILTER_FD. On STATUS_FD it reports its
+    It reads the refused system calls from FILTER_FD, and the files of ETC from theirs
+    (own_etc). On STATUS_FD it reports its
     child's pid, as JSON. MORE are libraries besides the C library's (SANITIZERS or
     CHECK), EXTRA are more options for bwrap.
     """
     command = ["/usr/bin/bwrap", *_NAMESPACES, "--seccomp", str(filter_fd)]
+    command += ["--hostname", _HOST_NAME]
     command += libraries(more)
+    if os.path.exists(_LOCALE):
+        command += ["--ro-bind", _LOCALE, _LOCALE]
+    for name, descriptor in etc.items():
+        command += ["--perms", "0444", "--file", str(descriptor), f"/etc/{name}"]
     command += _own_folders(SCRATCH_BYTES)
     if os.path.dirname(program) != "/usr/bin":
         command += ["--ro-bind", program, f"/{argv[0]}"]
         program = f"/{argv[0]}"
-    for name, value in (environment or {}).items():
+    for name, value in (ENVIRONMENT | (environment or {})).items():
         command += ["--setenv", name, value]
     if status_fd is not None:
         command += ["--json-status-fd", str(status_fd)]

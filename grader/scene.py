@@ -14,12 +14,15 @@ from grader.client import Connection, Fault
 from grader.failure import CannotGrade, Failure, Finding
 from grader.program import Program, signal_name
 from grader.transcript import Transcript
-from grader.watch import DOZING_SECONDS, Naps, Peer, Watch, observed
+from grader.view import Peer, View, observed
+from grader.watch import DOZING_SECONDS, Naps, Watch
 
 # No wait lasts longer than this, even while something still moves.
 PATIENCE_SECONDS = 180.0
 
-RESTING_SECONDS = 0.3
+# Who works, or wakes now and then, is not waited for any longer than this to come to
+# rest; and what the kernel has on its way, for as long as its own timers may take.
+RESTING_SECONDS, DELIVERY_SECONDS = 0.3, 5.0
 
 IDLE_WINDOW_SECONDS, IDLE_SHARE, BUSY_SECONDS, IDLE_PATIENCE = 0.4, 0.02, 0.2, 5.0
 
@@ -89,7 +92,16 @@ class Scene:
                 continue
             near, far = self.ports(connection)
             awaited = connection in self._awaited
-            peers.append(Peer(connection.name, near, far, connection.reading, awaited))
+            peers.append(
+                Peer(
+                    connection.name,
+                    connection.address,
+                    near,
+                    far,
+                    connection.reading,
+                    awaited,
+                )
+            )
         return peers
 
     def ports(self, connection: Connection) -> tuple[int, int]:
@@ -188,10 +200,10 @@ class Scene:
         return Finding("gone", says, evidence)
 
     def settle(self, done: Callable[[], bool] = lambda: False) -> bool:
-        """Move everything on until nothing moves any more and the program sleeps, or
-        until DONE() is true: whether it came to one of the two. This sets the pace of
-        a story, and judges nothing; so one that wakes or works for nothing is not
-        waited for any longer than this.
+        """Move everything on until nothing moves any more, in the kernel neither, and
+        the program sleeps; or until DONE() is true: whether it came to one of the two.
+        This sets the pace of a story, and judges nothing; so one that wakes or works
+        for nothing is not waited for any longer than this.
         """
         watch = Watch(self.program, self._peers, self.port)
         moved = time.monotonic()
@@ -201,14 +213,24 @@ class Scene:
                 moved = time.monotonic()
             elif done():
                 return True
-            elif watch.asleep() is not None:
+            elif watch.asleep() is not None and self._all_is_delivered(moved):
                 self.transcript.note_sleep(*watch.slept or (moved, ""))
                 return True
             elif watch.processor_seconds() > RESTING_SECONDS:
                 return False
             elif time.monotonic() - moved > RESTING_SECONDS and watch.dozes():
-                return True
+                if self._all_is_delivered(moved):
+                    return True
         return False
+
+    def _all_is_delivered(self, moved: float) -> bool:
+        """Whether the kernel has nothing on its way, as it has where small windows, or
+        answers that are held back (tcp(7), TCP_CORK), move by its timers alone; or
+        whether it has taken too long for that, since something MOVED."""
+        if time.monotonic() - moved > DELIVERY_SECONDS:
+            return True
+        view = View(self.program.pid or 0, self._peers(), self.port)
+        return not view.something_is_on_its_way()
 
     def see_what_it_left(self) -> None:
         """Take what the program said and sent before it ended: a client that it hung
@@ -281,8 +303,11 @@ class Scene:
 
     def _in_queues(self) -> list[tuple[int, int, int]]:
         """Whose bytes the kernel holds now, and how many, both ways."""
-        held = [(s.local_port, s.rx_queue, s.tx_queue) for s in sockets.in_use()]
-        return sorted(one for one in held if any(one[1:]))
+        return sorted(
+            (s.local_port, s.rx_queue, s.tx_queue)
+            for s in sockets.in_use()
+            if self.port in (s.local_port, s.remote_port) and (s.rx_queue or s.tx_queue)
+        )
 
     def expect_idle(self, when: str) -> None:
         """Expect next to no processor time to be used WHEN nothing happens.

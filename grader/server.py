@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from grader import procfs, sockets
-from grader.client import Client, Connection
+from grader.client import LOCALHOST, Client, Connection
 from grader.guard import most_clients
 from grader.program import Program
 from grader.scene import Scene
@@ -26,12 +26,12 @@ from grader.sockets import Socket
 from grader.transcript import in_bytes
 from grader.watch import DOZING_SECONDS
 
-# How many connections may wait to be accepted before we wait, too: even a
-# backlog of 5 has room for them. (Beyond it SYNs are dropped, and sent again
+# How many connections may wait to be accepted before we wait, too, if there is room
+# for them: one more than the backlog says. (Beyond it SYNs are dropped, and sent again
 # after a second: no fault of the server's.)
-ROOM_IN_BACKLOG = 3
+_MOST_WAITING = 3
 
-# How much room there is where the kernel does not say.
+# What the backlog is where the kernel does not say.
 _USUAL_BACKLOG = 100
 
 # A program may take its time before it listens, in a sleep() for instance.
@@ -53,6 +53,7 @@ class Server(Scene):
         self._ports: dict[Connection, int] = {}
         self._listener_inode = 0
         self._may_wait = 0
+        self.backlog = _USUAL_BACKLOG
 
     def listener(self) -> Socket | None:
         """Its listening socket as the kernel shows it, None if it has none."""
@@ -60,7 +61,14 @@ class Server(Scene):
         if not any(s.inode == self._listener_inode for s in found):
             found = [s for s in self.listeners() if s.local_port == self.port]
         self._listener_inode = found[0].inode if found else 0
+        if found and found[0].backlog >= 0:
+            self.backlog = found[0].backlog
         return found[0] if found else None
+
+    @property
+    def room(self) -> int:
+        """How many connections may wait to be accepted before the next one is made."""
+        return min(_MOST_WAITING, self.backlog + 1)
 
     def listeners(self) -> list[Socket]:
         """All listening sockets that are the program's own."""
@@ -106,9 +114,12 @@ class Server(Scene):
         self._may_wait = listener.rx_queue if listener else 0
         return self._may_wait
 
-    def start_connecting(self, name: str, window: int = 0) -> Client:
+    def start_connecting(
+        self, name: str, window: int = 0, twin: Client | None = None
+    ) -> Client:
         """A client that has begun to connect; it does not wait. WINDOW bytes are
-        asked for as its receive buffer (socket(7), SO_RCVBUF); 0 is the default."""
+        asked for as its receive buffer (socket(7), SO_RCVBUF); 0 is the default. It
+        comes from the same port as its TWIN, if it has one, of another address."""
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -116,6 +127,10 @@ class Server(Scene):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         client = Client(self, sock, name)
         self.note(name, "connects")
+        if twin:
+            client.address = LOCALHOST + 1
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("127.0.0.2", self._ports[twin]))
         self._may_wait += 1
         try:
             sock.connect(("127.0.0.1", self.port))
@@ -130,13 +145,16 @@ class Server(Scene):
         self.check()
         return client
 
-    def connect(self, name: str = "a client", window: int = 0) -> Client:
+    def connect(
+        self, name: str = "a client", window: int = 0, twin: Client | None = None
+    ) -> Client:
         """A client that is connected. That is the kernel's doing, and says
-        nothing yet of the server's: see expect_accepted()."""
+        nothing yet of the server's: see expect_accepted(). WINDOW and TWIN are as
+        start_connecting() has them."""
         # Each adds one at the most: the kernel is not asked where there must be room.
-        if self._may_wait >= ROOM_IN_BACKLOG and self.waiting() >= ROOM_IN_BACKLOG:
-            self.expect_accepted(ROOM_IN_BACKLOG - 1)
-        client = self.start_connecting(name, window)
+        if self._may_wait >= self.room and self.waiting() >= self.room:
+            self.expect_accepted(self.room - 1)
+        client = self.start_connecting(name, window, twin)
         self.wait(lambda: client.connected, f"{name} cannot connect", awaited=[client])
         return client
 
@@ -149,8 +167,8 @@ class Server(Scene):
     def burst(self, count: int) -> list[Client]:
         """COUNT clients that come at once: as many as the server's backlog has room
         for, without a pause. (Those beyond it the kernel would turn away.)"""
-        listener = self.listener()
-        room = (listener and listener.backlog) or _USUAL_BACKLOG
+        self.listener()
+        room = self.backlog + 1
         crowd: list[Client] = []
         while len(crowd) < count:
             with self.held_down(os.SCHED_IDLE):
@@ -181,6 +199,11 @@ class Server(Scene):
             with contextlib.suppress(OSError):
                 os.sched_setaffinity(pid, ours)
                 os.sched_setscheduler(pid, os.SCHED_OTHER, normal)
+
+    def take_in(self, client: Client) -> None:
+        """Look after CLIENT, which has connected and spoken by itself until now."""
+        self._ports[client] = client.sock.getsockname()[1]
+        self.add(client)
 
     def expect_accepted(self, but: int = 0) -> None:
         """Expect all connections (BUT so many) to be accepted by the server."""
@@ -304,6 +327,15 @@ class Server(Scene):
         links = procfs.descriptors(self.program.pid or 0).values()
         return sum(link.startswith("socket:") for link in links)
 
+    def all_descriptors(self) -> int:
+        """How many descriptors of all kinds the server has open."""
+        return len(procfs.numbers(f"/proc/{self.program.pid}/fd"))
+
+    def other_descriptors(self) -> dict[int, str]:
+        """What else the server has open, by descriptor."""
+        links = procfs.descriptors(self.program.pid or 0).items()
+        return {fd: link for fd, link in links if not link.startswith("socket:")}
+
     def expect_descriptors(
         self, count: int, gone: Sequence[Connection], how: str
     ) -> None:
@@ -324,8 +356,11 @@ class Server(Scene):
             self.see_what_it_left()
             raise self.failure(f"the server ended {after}", "", "", self.gone())
 
-    def expect_line(self, line: str, times: int = 1) -> None:
-        """Expect LINE on standard output, so many TIMES."""
+    def expect_line(
+        self, line: str, times: int = 1, awaited: Sequence[Client] = ()
+    ) -> None:
+        """Expect LINE on standard output, so many TIMES and no more, for the clients
+        AWAITED."""
 
         def lines() -> list[str]:
             return self.program.output.text().replace("\r", "").split("\n")
@@ -342,7 +377,16 @@ class Server(Scene):
             "a line is missing from the server's standard output",
             expected=line if times == 1 else f"{line} ({times} times)",
             received=received,
+            awaited=list(awaited),
         )
+        self.settle()
+        self.program.take_output()
+        if (printed := lines().count(line)) > times:
+            raise self.failure(
+                "a line is on the server's standard output more often than it should",
+                f"{line} ({'once' if times == 1 else f'{times} times'})",
+                f"{line} ({printed} times)",
+            )
 
     def expect_exit(self, gone: Client, after: str) -> int:
         """Expect the server to end by itself AFTER its client has GONE: its status."""
@@ -358,12 +402,20 @@ class Server(Scene):
 
     def stop_and_continue(self) -> None:
         """Stop it (SIGSTOP), see that it stands, and let it go on (SIGCONT)."""
+        with self.stopped():
+            self.note("the server", "is stopped (SIGSTOP) and continued (SIGCONT)")
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """The server stands (SIGSTOP) meanwhile, and goes on then (SIGCONT)."""
         self.settle()
         self.program.signal(signal.SIGSTOP)
         self._await_state(lambda state: state == "T")
-        self.note("the server", "is stopped (SIGSTOP) and continued (SIGCONT)")
-        self.program.signal(signal.SIGCONT)
-        self._await_state(lambda state: state != "T")
+        try:
+            yield
+        finally:
+            self.program.signal(signal.SIGCONT)
+            self._await_state(lambda state: state != "T")
 
     def _await_state(self, right: Callable[[str], bool]) -> None:
         end = time.monotonic() + 30

@@ -27,13 +27,16 @@ _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBBxI48x")
 
 # struct inet_diag_msg of <linux/inet_diag.h>, less what is of no interest.
-_MESSAGE = struct.Struct("=xBxxHH16s32xII4xI")
+_MESSAGE = struct.Struct("=BBxxHH16s16s16xII4xI")
 
 
 class Socket(NamedTuple):
     """One socket. Queues are in bytes; of a listening socket rx_queue is the number
-    of connections that wait to be accepted, and backlog how many may (listen(2)), 0
-    where that is not known. inode is 0 for what no program has yet, or any more."""
+    of connections that wait to be accepted, and backlog the number that listen(2) was
+    told, -1 where that is not known. inode is 0 for what no program has yet, or has
+    any more. Addresses are IPv4's, as numbers, also where a socket has them in IPv6's
+    way (ipv6(7)).
+    """
 
     local_port: int
     remote_port: int
@@ -42,7 +45,9 @@ class Socket(NamedTuple):
     rx_queue: int
     inode: int
     any_address: bool = False
-    backlog: int = 0
+    backlog: int = -1
+    local_address: int = 0
+    remote_address: int = 0
 
 
 def in_use() -> list[Socket]:
@@ -89,19 +94,30 @@ def _answer(netlink: socket.socket) -> Iterator[Socket]:
 
 
 def _from_message(
+    family: int,
     state: int,
     local: int,
     remote: int,
-    address: bytes,
+    local_address: bytes,
+    remote_address: bytes,
     rx_queue: int,
     tx_queue: int,
     inode: int,
 ) -> Socket:
-    ports = socket.ntohs(local), socket.ntohs(remote)
-    any_address = not any(address)
-    if state == LISTEN:
-        return Socket(*ports, state, 0, rx_queue, inode, any_address, tx_queue)
-    return Socket(*ports, state, tx_queue, rx_queue, inode, any_address)
+    four = slice(12, 16) if family == socket.AF_INET6 else slice(0, 4)
+    listens = state == LISTEN
+    return Socket(
+        socket.ntohs(local),
+        socket.ntohs(remote),
+        state,
+        0 if listens else tx_queue,
+        rx_queue,
+        inode,
+        not any(local_address),
+        tx_queue if listens else -1,
+        int.from_bytes(local_address[four], "big"),
+        int.from_bytes(remote_address[four], "big"),
+    )
 
 
 def from_proc(states: int) -> Iterator[Socket]:
@@ -121,13 +137,22 @@ def from_proc(states: int) -> Iterator[Socket]:
 def _from_line(line: str) -> Socket:
     fields = line.split()
     address, port = fields[1].split(":")
+    remote_address, remote_port = fields[2].split(":")
     tx_queue, rx_queue = (int(part, 16) for part in fields[4].split(":"))
     return Socket(
         int(port, 16),
-        int(fields[2].split(":")[1], 16),
+        int(remote_port, 16),
         int(fields[3], 16),
         tx_queue,
         rx_queue,
         int(fields[9]),
         set(address) == {"0"},
+        local_address=_last_four(address),
+        remote_address=_last_four(remote_address),
     )
+
+
+def _last_four(address: str) -> int:
+    """The IPv4 address at the end of what /proc shows: words of the machine's order."""
+    word = int(address[-8:], 16)
+    return socket.ntohl(word)

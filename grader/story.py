@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from grader import procfs
 from grader.client import Client
 from grader.failure import Failure
-from grader.server import ROOM_IN_BACKLOG, SMALL_WINDOW, Server
+from grader.server import SMALL_WINDOW, Server
 from grader.transcript import Line, Transcript, in_bytes
 
 # More than the kernel's buffers take for a client that does not read.
@@ -144,7 +144,7 @@ class Story:
 
     def _connect(self, letter: str, reading: bool) -> None:
         name = f"client {letter}"
-        if self.server.waiting() >= ROOM_IN_BACKLOG:
+        if self.server.waiting() >= self.server.room:
             self._calm()  # whoever is not accepted even then is no worse off
         try:
             client = self.server.start_connecting(name, 0 if reading else SMALL_WINDOW)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import mmap
 import os
 import socket
 import tempfile
@@ -39,8 +38,6 @@ _REFUSED = (
     "perf_event_open", "userfaultfd",
 )  # fmt: skip
 
-_MAP_SHARED_VALIDATE, _MAP_TYPE = 0x03, 0x0F
-
 # By a number among its arguments (their index), and that is an int: the kernel does
 # not look at the upper half. prctl() can have init outlive the grader, and a terminal
 # can ask for modules of the kernel.
@@ -66,10 +63,6 @@ def _filter(tracing: bool) -> bytes:
     for name in _REFUSED if tracing else (*_REFUSED, "ptrace"):
         with contextlib.suppress(RuntimeError):  # libseccomp is older than the call
             rules.add_rule(seccomp.ERRNO(errno.ENOSYS), name)
-    # Shared memory outlives the process that touched it, in no process's sight.
-    for how in (mmap.MAP_SHARED, _MAP_SHARED_VALIDATE):
-        shared = seccomp.Arg(3, seccomp.MASKED_EQ, _MAP_TYPE, how)
-        rules.add_rule(seccomp.ERRNO(errno.EPERM), "mmap", shared)
     for name, index, number in _REFUSED_FOR:
         same = seccomp.Arg(index, seccomp.MASKED_EQ, _INT, number)
         rules.add_rule(seccomp.ERRNO(errno.EPERM), name, same)

@@ -111,6 +111,35 @@ def kernel_bytes() -> int:
     return int(size[1]) << 10 if size else 0
 
 
+def shared_bytes() -> int:
+    """Memory that processes share, of the whole machine: cheap."""
+    size = re.search(r"^Shmem: +(\d+)", read("/proc/meminfo"), re.M)
+    return int(size[1]) << 10 if size else 0
+
+
+_SHARED_MAPPING = re.compile(r"^(\w+)-(\w+) ..{2}s \w+ (\S+ \d+)", re.M)
+
+
+def has_shared(pid: int, size: int) -> bool:
+    """Whether PID's tree has mapped more than SIZE bytes to be shared, or hides what it
+    has mapped. It is there as long as somebody maps it, also when nobody has touched it
+    who is still there. Slow."""
+    shared: dict[str, int] = {}
+    for process in tree(pid):
+        maps = read(f"/proc/{process}/maps")
+        if not maps and numbers(f"/proc/{process}/task") and _has_memory(process):
+            return True
+        for begin, end, which in _SHARED_MAPPING.findall(maps):
+            length = int(end, 16) - int(begin, 16)
+            shared[which] = max(length, shared.get(which, 0))
+    return sum(shared.values()) > size
+
+
+def _has_memory(process: int) -> bool:
+    """Whether PROCESS is one that has not ended (proc_pid_status(5))."""
+    return "VmSize:" in read(f"/proc/{process}/status")
+
+
 def has_mapped(pid: int, count: int) -> bool:
     """Whether the memory of PID's tree is in more than COUNT pieces. Slow."""
     pieces = 0

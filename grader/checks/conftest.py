@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from grader.bench import Bench, bench_for_pytest
+from grader.checks.vigil import Vigil
 from grader.peer import Session
 from grader.program import DESCRIPTORS, Program
 from grader.scene import Scene, free_port
@@ -73,11 +74,11 @@ def launch(bench: Bench, scenes: list[Scene]) -> Callable[..., Server]:
         *arguments: str,
         port: int = 0,
         descriptors: tuple[int, int] = DESCRIPTORS,
-        sanitized: bool = False,
+        built: str = "plain",
     ) -> Server:
         port = port or free_port()
         argv = arguments if arguments or port == 8080 else (str(port),)
-        program = bench.run(*argv, descriptors=descriptors, sanitized=sanitized)
+        program = bench.run(*argv, descriptors=descriptors, built=built)
         server = Server(program, port)
         scenes.append(server)
         return server
@@ -103,13 +104,29 @@ def server(start: Callable[..., Server]) -> Server:
     return start()
 
 
+@pytest.fixture(scope="session")
+def vigil(bench: Bench) -> Iterator[Vigil]:
+    """The server that runs beside the checks (see vigil.py)."""
+    kept = Vigil(bench)
+    yield kept
+    kept.close()
+
+
+@pytest.fixture(autouse=True)
+def beside(vigil: Vigil) -> Iterator[None]:
+    """Goes on with that server before and after each check."""
+    vigil.go_on()
+    yield
+    vigil.go_on()
+
+
 @pytest.fixture
 def session(bench: Bench, scenes: list[Scene]) -> Callable[..., Session]:
     """Starts stage 2's client, and our server (see Session)."""
 
-    def session(sanitized: bool = False, **options: Any) -> Session:
+    def session(built: str = "plain", **options: Any) -> Session:
         def run(*arguments: str, stdin: int) -> Program:
-            return bench.run_client(*arguments, stdin=stdin, sanitized=sanitized)
+            return bench.run_client(*arguments, stdin=stdin, built=built)
 
         opened = Session(run, **options)
         scenes.append(opened)

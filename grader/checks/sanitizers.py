@@ -1,7 +1,7 @@
-"""What AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer report.
+"""What AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer report, and what
+depends on memory that was never set.
 
-Only their reports are judged here: whatever else goes wrong on the tour has a
-check of its own.
+Only that is judged here: whatever else goes wrong on the tour has a check of its own.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
+from grader.bench import Bench
 from grader.failure import Failure, Finding
 from grader.sanitizer import Report, first_report
 from grader.scene import Scene
@@ -61,3 +63,33 @@ def leak_signal(scene: Scene) -> None:
         if scene.program.ended():
             return
         scene.let_pass(0.01)
+
+
+def expect_the_same_filled(bench: Bench, tour: Callable[[str], None]) -> None:
+    """Expect TOUR, which is told how the program is to be built, to pass with the
+    filled build if it passes with the plain one: to a right program it is all the same
+    what is in memory that was never set."""
+    if not bench.can_be_filled():
+        return
+    failure = _failure_of(tour, "filled")
+    if not failure or _failure_of(tour, "plain") or not _failure_of(tour, "filled"):
+        return  # nothing, or something that has nothing to do with it
+    says = f"so built, {failure.message}"
+    if seen := failure.finding:
+        says += f"; {seen.witness[0].lower()}{seen.witness[1:]}: {seen.says}"
+    raise replace(
+        failure,
+        message="it depends on what is in memory that it has never set",
+        expected="no difference where something else is in there "
+        "(gcc -ftrivial-auto-var-init=pattern, MALLOC_PERTURB_)",
+        received=f"{failure.message}, and without that it is right",
+        finding=Finding("never_set", says, witness="The other build shows"),
+    )
+
+
+def _failure_of(tour: Callable[[str], None], built: str) -> Failure | None:
+    try:
+        tour(built)
+    except Failure as failure:
+        return failure
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from grader import procfs
 from grader.checks import check
@@ -21,6 +22,9 @@ MEMORY_BOUND = 24 * MIB
 # So few bytes at once that there is room for more of them in a server's buffer, if it
 # is not a tiny one.
 PIECE = 4000
+
+# So many single bytes are sent behind that: enough, if each of them has a buffer.
+CRUMBS = 30_000
 
 # So many clients leave answers unread: more than a small pool of buffers has.
 STALLED = 18
@@ -111,8 +115,9 @@ def test_answers_on_their_way_arrive_after_a_half_close(
 
 @check("blocking/memory")
 def test_memory_stays_bounded_while_a_client_only_sends(
-    server: Server, rng: random.Random
+    start: Callable[..., Server], rng: random.Random
 ) -> None:
+    server = start()
     server.connect("the other one").converse(line(rng))
     pid = server.program.pid or 0
     before = procfs.memory_bytes(pid)
@@ -123,11 +128,33 @@ def test_memory_stays_bounded_while_a_client_only_sends(
         for _ in range(MEMORY_BOUND // MIB // 2 + 2):
             server.sip(deaf, 2 * MIB)
             sent = server.flood(deaf, readable(rng, MIB), deaf.sent + 2 * MIB)
-    growth = procfs.memory_bytes(pid) - before
+    _expect_bounded(server, before, f"{sent / MIB:.0f} MiB were sent")
+    _expect_crumbs_to_be_bounded(start(), rng)
+
+
+def _expect_crumbs_to_be_bounded(server: Server, rng: random.Random) -> None:
+    """What is kept for each message that is owed is no less if they are small."""
+    server.connect("the other one").converse(line(rng))
+    before = procfs.memory_bytes(server.program.pid or 0)
+    deaf = deaf_client(server, "the one that sends crumbs")
+    server.fill(deaf, readable(rng, PIECE), FLOOD)
+    crumbs = 0
+    while crumbs < CRUMBS and not deaf.queued and not deaf.ended:
+        deaf.send(b"x")
+        crumbs += 1
+        server.pump(0)
+    deaf.forget_queue()
+    _expect_bounded(server, before, f"{crumbs} single bytes were sent")
+
+
+def _expect_bounded(server: Server, before: int, after: str) -> None:
+    """Expect the server's memory to be what it was BEFORE, in bytes, and no more than
+    one client may have, AFTER something that this client did."""
     server.expect_alive("while a client only sent")
+    growth = procfs.memory_bytes(server.program.pid or 0) - before
     if growth >= MEMORY_BOUND:
         raise server.failure(
             "the server's memory grows with what a client sends and does not read",
             f"less than {MEMORY_BOUND // MIB} MiB for one client",
-            f"{growth / MIB:.0f} MiB more, after {sent / MIB:.0f} MiB were sent",
+            f"{growth / MIB:.0f} MiB more, after {after}",
         )

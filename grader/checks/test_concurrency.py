@@ -12,6 +12,9 @@ from grader.guard import CROWD
 from grader.payload import line, readable
 from grader.server import Server, crowd_size
 
+# Of a crowd a few speak one after the other, and the rest so many at once.
+FEW, AT_ONCE = 10, 100
+
 
 @check("concurrency/idle_client")
 def test_an_idle_client_does_not_delay_another(
@@ -42,7 +45,8 @@ def test_a_client_that_stops_in_mid_message_delays_nobody(
 
 @check("concurrency/interleaved")
 def test_two_clients_take_turns_byte_by_byte(server: Server) -> None:
-    left, right = server.connect("the left one"), server.connect("the right one")
+    left = server.connect("the left one")
+    right = server.connect("the right one", twin=left)
     for one, another in zip(b"left, left, left\n", b"RIGHT RIGHT RIGHT\n"):
         left.send(bytes([one]))
         right.send(bytes([another]))
@@ -55,8 +59,13 @@ def test_a_thousand_clients_are_served_in_any_order(
 ) -> None:
     crowd = server.connect_crowd(crowd_size(CROWD))
     rng.shuffle(crowd)
-    for client in crowd:  # all are connected before the first is served
+    for client in crowd[:FEW]:  # all are connected before the first is served
         client.converse(line(rng))
+    for begin in range(FEW, len(crowd), AT_ONCE):
+        some = crowd[begin : begin + AT_ONCE]
+        for client in some:
+            client.send(line(rng))
+        server.expect_echoes(some)
     rng.shuffle(crowd)
     with server.held_down(os.SCHED_IDLE):
         for client in crowd:

@@ -11,10 +11,9 @@ from grader.checks.test_blocking import FLOOD, MIB, deaf_client
 from grader.failure import Finding
 from grader.payload import line, readable
 from grader.server import Server
-from grader.watch import is_our_output
+from grader.view import is_our_output
 
 LOOKS, LOOKS_AT_AN_ANSWER = 30, 8
-EPOLLIN = 1
 
 
 def _serve_three(server: Server, rng: random.Random) -> None:
@@ -69,7 +68,7 @@ def _expect_watched(server: Server, fds: list[int], what: str) -> None:
     watched = {fd: e for watches in instances.values() for fd, e in watches.items()}
     # It may be watched by another descriptor of the same socket: dup(2).
     links = procfs.descriptors(server.program.pid or 0)
-    heard = {links.get(fd) for fd, events in watched.items() if events & EPOLLIN}
+    heard = {links.get(fd) for fd, events in watched.items() if events & procfs.EPOLLIN}
     missing = [fd for fd in fds if links.get(fd) not in heard]
     if len(instances) == 1 and fds and not missing:
         return

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 
 from grader import procfs
 from grader.checks import check
-from grader.checks.test_blocking import MIB, deaf_client
+from grader.checks.test_blocking import MIB, PIECE, deaf_client
+from grader.checks.vigil import Vigil
 from grader.client import Client
+from grader.failure import Finding
 from grader.payload import line, readable
-from grader.server import Server
+from grader.server import SMALL_WINDOW, Server
+from grader.visits import come_and_go
 
 Leave = Callable[[Client], None]
 
 # What malloc() takes at the least, with what it needs to know of it: in bytes.
 LEAST_LEAK = 24
+
+# More than the kernel's buffers take of a client that does not read.
+STALL = 16 * MIB
+
+# A server may keep what it has once needed, for the next who needs it. What has grown
+# with each of so many groups of clients is lost.
+GROUPS = 4
+
+# What those ask for as their receive buffers (0: as usual).
+WINDOWS = (SMALL_WINDOW, SMALL_WINDOW, 0)
+
+# Beyond any usual table of all clients that ever came.
+LIFETIME = 10_500
 
 
 def _others_go_on(
@@ -72,16 +89,51 @@ def test_answers_left_unread_harm_nobody(server: Server, rng: random.Random) -> 
                 client.half_close()
                 client.reset()
         other.expect_echo()
-    deaf = deaf_client(server)
-    server.flood(deaf, readable(rng, MIB), 16 * MIB)
-    deaf.close()
+
+    def owed_much(deaf: Client) -> None:
+        server.flood(deaf, readable(rng, MIB), STALL)
+
+    def owed_little(deaf: Client) -> None:
+        server.fill(deaf, readable(rng, PIECE), STALL)
+
+    for is_owed in (owed_much, owed_little):
+        for leave in (Client.close, Client.reset, _half_close_and_break_off):
+            deaf = deaf_client(server)
+            is_owed(deaf)
+            leave(deaf)
+            server.settle()
     _others_go_on(server, other, rng, "after clients had left answers unread")
+
+
+def _half_close_and_break_off(client: Client) -> None:
+    client.half_close()
+    client.scene.settle()
+    client.reset()
 
 
 def _half_close_and_read(client: Client) -> None:
     client.half_close()
     client.expect_end()
     client.close()
+
+
+def _read_at_last(client: Client) -> None:
+    _stall(client)
+    client.read_again()
+    client.expect_echo()
+    client.close()
+
+
+def _leave_owed(client: Client) -> None:
+    _stall(client)
+    client.close()
+
+
+def _stall(client: Client) -> None:
+    """Leave it in a state in which the server has something to send, and cannot."""
+    client.stop_reading()
+    assert isinstance(client.scene, Server)
+    client.scene.flood(client, b"x" * MIB, STALL)
 
 
 def _leave_unread(client: Client) -> None:
@@ -96,6 +148,8 @@ WAYS_TO_LEAVE: dict[str, Leave] = {
     "have broken off (RST)": Client.reset,
     "have half-closed, and got all their bytes": _half_close_and_read,
     "have left their answers unread": _leave_unread,
+    "have read all answers at last": _read_at_last,
+    "have left while the server could not send": _leave_owed,
 }
 
 
@@ -106,12 +160,53 @@ def test_the_descriptor_of_everyone_who_left_is_closed(
     server.connect("the other one").converse(line(rng))
     before = server.connection_descriptors()
     for how, leave in WAYS_TO_LEAVE.items():
-        crowd = server.connect_crowd(5, "the leaving one")
-        for client in crowd:
-            client.converse(line(rng))
-        for client in crowd:
-            leave(client)
-        server.expect_descriptors(before, crowd, how)
+        others: list[dict[int, str]] = []
+        while len(others) < GROUPS:
+            crowd = [server.connect("the leaving one", window) for window in WINDOWS]
+            server.expect_echoes(crowd)
+            for client in crowd:
+                client.converse(line(rng))
+            for client in crowd:
+                leave(client)
+            server.expect_descriptors(before, crowd, how)
+            others.append(server.other_descriptors())
+            if len(others) > 1 and len(others[-1]) <= len(others[-2]):
+                break
+        else:
+            _fail_for_leaks(server, others, how)
+
+
+def _fail_for_leaks(server: Server, others: list[dict[int, str]], how: str) -> None:
+    """Raise Failure for what OTHERS grew by with each group of clients that left HOW:
+    what the server had open besides sockets."""
+    new = {link for fd, link in others[-1].items() if fd not in others[0]}
+    what = ", ".join(sorted(re.sub(r":\[?(\w+?)\d*\]$", r" \1", link) for link in new))
+    counts = ", ".join(str(len(links)) for links in others)
+    says = f"it has {counts} descriptors besides sockets; the new ones are {what}"
+    raise server.failure(
+        f"the server keeps descriptors of clients that {how}",
+        "no more of them with each group of clients that comes and goes",
+        says,
+        Finding("descriptors_kept", says, {"new": sorted(new)}),
+    )
+
+
+@check("lifecycle/lifetime")
+def test_ten_thousand_are_served_one_after_the_other(
+    server: Server, rng: random.Random
+) -> None:
+    server.connect("the other one").converse(line(rng))
+    before = server.connection_descriptors()
+    come_and_go(server, LIFETIME, line(rng))
+    newcomer = server.connect("a newcomer")
+    newcomer.converse(line(rng))
+    newcomer.close()
+    server.expect_descriptors(before, [newcomer], "have left")
+
+
+@check("lifecycle/patience")
+def test_it_never_hangs_up_first(vigil: Vigil) -> None:
+    vigil.expect_all_are_there()
 
 
 @check("lifecycle/memory")

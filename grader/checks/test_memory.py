@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 
 from grader.checks import check
-from grader.checks.sanitizers import expect_no_report
+from grader.checks.sanitizers import expect_no_report, expect_the_same_filled
 from grader.client import Client
 from grader.bench import Bench
 from grader.payload import EVERY_BYTE, line, readable
@@ -22,8 +22,10 @@ def test_it_uses_memory_rightly(
 ) -> None:  # fmt: skip
     if bench.stage == 1:
         _tour_of_a_server(start, rng)
+        expect_the_same_filled(bench, lambda built: _visit(start(built=built), rng))
     else:
         _tour_of_a_client(session, rng)
+        expect_the_same_filled(bench, lambda built: _talk(session(built=built), rng))
 
 
 def _tour_of_a_server(start: Callable[..., Server], rng: random.Random) -> None:
@@ -41,7 +43,7 @@ def _tour_of_a_server(start: Callable[..., Server], rng: random.Random) -> None:
         client.close()
 
     for behave in (polite, vanishing):
-        server = start(sanitized=True)
+        server = start(built="sanitized")
         with expect_no_report(server):
             client = server.connect("the client", SMALL_WINDOW)
             server.expect_accepted()
@@ -49,21 +51,38 @@ def _tour_of_a_server(start: Callable[..., Server], rng: random.Random) -> None:
             server.expect_exit(client, "when its client has left")
 
 
+def _visit(server: Server, rng: random.Random) -> None:
+    client = server.connect("the client")
+    client.converse(line(rng))
+    client.converse(readable(rng, 1 << 20))
+    client.finish_sending()
+    client.expect_end()
+    server.expect_exit(client, "when its client has left")
+
+
+def _talk(session: Session, rng: random.Random) -> None:
+    text = line(rng) + line(rng, 64 << 10) + b"no newline"
+    session.expect_connection(echoes=True)
+    session.types(text)
+    session.ends_input()
+    session.expect_printed(text)
+
+
 def _tour_of_a_client(session: Callable[..., Session], rng: random.Random) -> None:
     text = b"\n" + EVERY_BYTE + line(rng, 64 << 10) + b"x" * 70 + b"\n\0no newline"
-    polite = session(sanitized=True)
+    polite = session(built="sanitized")
     with expect_no_report(polite):
         polite.expect_connection(echoes=True)
         polite.types(text)
         polite.ends_input()
         polite.expect_exit(0, "at the end of its input")
-    leaving = session(sanitized=True)
+    leaving = session(built="sanitized")
     with expect_no_report(leaving):
         server = leaving.expect_connection()
         leaving.types(b"a line\n")
         server.expect(b"a line\n")
         server.close()
         leaving.expect_exit(1, "when the server has left")
-    refused = session(sanitized=True, arguments=("127.0.0.1", "abc"), listens=False)
+    refused = session(built="sanitized", arguments=("127.0.0.1", "abc"), listens=False)
     with expect_no_report(refused):
         refused.expect_exit(1, "when its port is no port")

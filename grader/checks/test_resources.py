@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 
+from grader.bench import Bench
 from grader.checks import check
-from grader.checks.sanitizers import expect_no_report, leak_signal
+from grader.checks.sanitizers import (
+    expect_no_report,
+    expect_the_same_filled,
+    leak_signal,
+)
 from grader.checks.test_blocking import FLOOD, MIB, PIECE, deaf_client
 from grader.checks.test_epoll import expect_no_other_sleep, silence, sleeps_in
 from grader.client import Client
 from grader.payload import EVERY_BYTE, line, readable
-from grader.server import ROOM_IN_BACKLOG, Server
+from grader.guard import CROWD
+from grader.server import Server, crowd_size
 
 Start = Callable[..., Server]
+
+
+# What a server may use of its descriptors: requirement 3.13.
+FOR_ITSELF, FOR_A_CLIENT = 15, 3
+
+# One message of each length around what buffers are usually made for.
+EDGES = sorted(
+    {
+        size + more
+        for size in [1 << n for n in range(18)] + [10**n for n in range(1, 6)]
+        for more in (-1, 0, 1)
+        if size + more > 0
+    }
+)
 
 
 @check("resources/idle")
@@ -69,14 +90,16 @@ def test_it_raises_its_descriptor_limit(start: Start, rng: random.Random) -> Non
 def test_it_lives_through_running_out_of_descriptors(
     start: Start, rng: random.Random
 ) -> None:
-    limit, at_least = 40, 25
+    limit = 40
     server = start(descriptors=(limit, limit))
+    at_first, each = server.all_descriptors(), 1
     usual: set[str] = set()
     crowd: list[Client] = []
     while len(crowd) < limit + 4:
         if len(crowd) == 10:
             usual = set().union(*(sleeps_in(server) for _ in silence(server)))
-        if server.waiting() >= ROOM_IN_BACKLOG:
+            each = round((server.all_descriptors() - at_first) / len(crowd))
+        if server.waiting() >= server.room:
             server.settle()
             if server.waiting():
                 break  # it has taken all that it can
@@ -86,11 +109,13 @@ def test_it_lives_through_running_out_of_descriptors(
         crowd.append(client)
     server.expect_alive("when it had no descriptor left")
     served = [client for client in crowd if client.received]
+    at_least = (limit - FOR_ITSELF) // max(1, min(each, FOR_A_CLIENT))
     if len(served) < at_least:
         raise server.failure(
             f"of {len(crowd)} clients few are served, with {limit} descriptors",
-            f"at least {at_least} clients with their bytes",
-            f"{len(served)} with their bytes",
+            f"at least {at_least} clients with their bytes: it may have {FOR_ITSELF} "
+            f"descriptors for itself, and {FOR_A_CLIENT} for a client",
+            f"{len(served)} with their bytes, and {each} descriptors for each of them",
         )
     for client in served:
         client.may_be_cut = False
@@ -102,9 +127,16 @@ def test_it_lives_through_running_out_of_descriptors(
     served[0].converse(line(rng))
     # Those who wait in the backlog stay; those whom it refused are gone.
     waiting = [c for c in crowd if c.connected and not (c.received or c.ended)]
-    for client in served[:3]:  # there is more than one way to make room
+    # There is more than one way to see that somebody has left, and to make room.
+    for client in served[:3]:
+        client.stop_reading()
+        server.flood(client, readable(rng, MIB), FLOOD)
+    for client in served[:3]:
         client.reset()
     server.expect_echoes(waiting[:1])
+    for client in served[3:6]:
+        client.reset()
+    server.expect_echoes(waiting[:2])
     for client in set(crowd) - set(waiting):
         client.close()
     server.expect_echoes(waiting)
@@ -113,8 +145,9 @@ def test_it_lives_through_running_out_of_descriptors(
 
 
 @check("resources/sanitizers")
-def test_it_uses_memory_rightly(start: Start, rng: random.Random) -> None:
-    server = start(sanitized=True)
+def test_it_uses_memory_rightly(bench: Bench, start: Start, rng: random.Random) -> None:
+    with bench.large_receive_buffers():  # so that a long message can be one read
+        server = start(built="sanitized")
     with expect_no_report(server):
         before = server.connection_descriptors()
         with server.another_check_tells():
@@ -124,6 +157,25 @@ def test_it_uses_memory_rightly(start: Start, rng: random.Random) -> None:
             client.close()
         server.expect_descriptors(before, everyone, "have left")
         leak_signal(server)
+    expect_the_same_filled(bench, lambda built: _visit(start(built=built), rng))
+
+
+def _visit(server: Server, rng: random.Random) -> None:
+    """Clients come, speak, and leave: what every server meets in its first second."""
+    crowd = server.connect_crowd(3)
+    for client in crowd:
+        client.converse(line(rng))
+    crowd[0].converse(readable(rng, MIB))
+    deaf = deaf_client(server)
+    server.flood(deaf, readable(rng, MIB), 4 * MIB)
+    crowd[1].converse(line(rng))
+    deaf.half_close()
+    deaf.read_again()
+    deaf.expect_end()
+    crowd[2].reset()
+    crowd[0].close()
+    server.connect("a newcomer").converse(line(rng))
+    server.expect_alive("when clients had come and gone")
 
 
 def _tour(server: Server, rng: random.Random) -> None:
@@ -131,16 +183,26 @@ def _tour(server: Server, rng: random.Random) -> None:
     other = server.connect("the other one")
     other.converse(EVERY_BYTE)
     other.converse(readable(rng, 2 * MIB))
-    crowd = server.connect_crowd(200)
+    for length in EDGES:
+        with server.held_down(os.SCHED_IDLE):  # all of it is there when it looks
+            other.send(readable(rng, length))
+        other.expect_echo()
+    crowd = server.connect_crowd(50)
     for client in crowd:
         client.send(line(rng, 2000))
     server.expect_echoes(crowd)
-    deaf = deaf_client(server)
-    server.flood(deaf, readable(rng, MIB), 16 * MIB)
-    other.converse(line(rng))
     crowd[0].send(line(rng))
     for number, client in enumerate(crowd):
         client.reset() if number % 3 == 0 else client.close()
+    server.forget_closed()
+    for leave in (Client.reset, Client.close, Client.half_close):
+        little = deaf_client(server, "the one that is owed little")
+        server.fill(little, readable(rng, PIECE), FLOOD)
+        leave(little)
+        server.settle()
+    deaf = deaf_client(server)
+    server.flood(deaf, readable(rng, MIB), 16 * MIB)
+    other.converse(line(rng))
     deaf.half_close()
     server.settle()
     deaf.read_again()
@@ -149,3 +211,9 @@ def _tour(server: Server, rng: random.Random) -> None:
     server.flood(vanishing, readable(rng, MIB), 16 * MIB)
     vanishing.close()
     other.converse(line(rng))
+    server.forget_closed()
+    crowd = server.connect_crowd(crowd_size(CROWD))
+    with server.stopped():  # so that all of them are ready at once
+        for client in crowd:
+            client.send(line(rng))
+    server.expect_echoes(crowd)

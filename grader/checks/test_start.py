@@ -41,14 +41,15 @@ def test_it_says_that_it_listens_and_that_a_client_came(
 ) -> None:
     came = "[INFO] Client connected to server"
     server.expect_line(f"[INFO] Server listening on port {server.port}")
-    server.connect("a client")
-    server.expect_line(came)
+    client = server.connect("a client")
+    server.expect_line(came, awaited=[client])
     if bench.stage == 3:  # stage 1's is there for its first client alone
         another = server.connect("another client")
         with server.another_check_tells():  # whether it is served
             another.converse(b"Is anybody there?\n")
         if another.received:
             server.expect_line(came, times=2)
+    server.expect_line(f"[INFO] Server listening on port {server.port}")
 
 
 @check("start/bad_port")

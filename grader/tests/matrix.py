@@ -129,7 +129,8 @@ def grade(program: Program, hesitant: bool = False) -> Graded:
         before = HESITANT.read_text() if hesitant else ""
         copy = place / f"{STAGES[program.stage]}.c"
         copy.write_text(before + program.source.read_text())
-        return run_grader(str(program.stage), "--submission", folder)
+        asked = ("--patience", "10", "--submission", folder)
+        return run_grader(str(program.stage), *asked)
 
 
 def table(verdicts: dict[Program, Graded]) -> str:

@@ -1,6 +1,7 @@
 /*
  * Looks for the grader's environment, in its own and in that of every process
- * it sees. Programs get none, and the only other process is the cell's init.
+ * it sees. Programs get one of their own, and the only other process is the
+ * cell's init.
  */
 #include "contained.h"
 
@@ -26,7 +27,8 @@ int main(int argc, char *argv[])
 	char path[64];
 
 	contained();
-	if (getenv("GITHUB_TOKEN") || getenv("HOME") || getenv("TMPDIR"))
+	if (getenv("GITHUB_TOKEN") || getenv("TMPDIR") ||
+	    (getenv("HOME") && strcmp(getenv("HOME"), "/tmp") != 0))
 		breach("the environment");
 	for (char **variable = environ; *variable; variable++)
 		if (strstr(*variable, "CANARY"))

@@ -1,6 +1,7 @@
 /*
  * Reads the solutions, the grader, its tests, the home, and the machine's
- * accounts, on every way that leads out of a folder. The cell has none of them.
+ * accounts, on every way that leads out of a folder. The cell has none of them: its
+ * /etc/passwd is one of its own.
  */
 #include "contained.h"
 
@@ -15,6 +16,20 @@ static void try(const char *prefix, const char *path)
 		breach("opened %s", name);
 	if (access(name, F_OK) == 0)
 		breach("sees %s", name);
+}
+
+static void look_for_accounts(void)
+{
+	FILE *file = fopen("/etc/passwd", "r");
+	char line[256];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (strncmp(line, "root:", 5) != 0 &&
+		    strncmp(line, "student:", 8) != 0 &&
+		    strncmp(line, "nobody:", 7) != 0)
+			breach("an account: %s", line);
+	if (file)
+		fclose(file);
 }
 
 static void look_for_processes(void)
@@ -40,8 +55,8 @@ int main(int argc, char *argv[])
 		JSON_FILE,
 		HOME_FOLDER "/canary",
 		SUBMISSION,
-		"/etc/passwd",
 		"/etc/shadow",
+		"/etc/fstab",
 		"/etc/hostname",
 		"/root",
 		"/home",
@@ -89,6 +104,7 @@ int main(int argc, char *argv[])
 	if (open_by_handle_at(open("/tcp_server", O_RDONLY), &handle.head,
 			      O_RDONLY) >= 0)
 		breach("open_by_handle_at");
+	look_for_accounts();
 	look_for_processes();
 	return serve(argc, argv);
 }
