@@ -54,7 +54,8 @@ class Build:
 
     def warnings(self) -> list[str]:
         """The compiler's warnings that tell of wrong use of memory, a line each."""
-        return [line for line in self.output.splitlines() if _OF_MEMORY.search(line)]
+        lines = self.output.splitlines()
+        return [re.sub(r"^\S*/", "", line) for line in lines if _OF_MEMORY.search(line)]
 
 
 class Workshop:

@@ -197,7 +197,9 @@ def memory_bytes(pid: int) -> int:
     total = 0
     for process in tree(pid):
         pages = read(f"/proc/{process}/smaps_rollup")
-        sizes = re.findall(r"^(?:Anonymous|Swap|Pss_Shmem):\s+(\d+) kB", pages, re.MULTILINE)
+        sizes = re.findall(
+            r"^(?:Anonymous|Swap|Pss_Shmem):\s+(\d+) kB", pages, re.MULTILINE
+        )
         total += sum(map(int, sizes)) * 1024
     return total
 

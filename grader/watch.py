@@ -40,9 +40,15 @@ LONG_NAP_SECONDS = 0.1
 SPINNING_SECONDS, SPINNING_SECONDS_EACH = 2.0, 0.005
 LAST_RESORT_SECONDS = 60.0
 
-# A picture that cannot be, unless the program has told the kernel to keep quiet
-# (SO_RCVLOWAT in socket(7)), has to last as long as this to be believed. In seconds.
-IMPOSSIBLE_SECONDS = 3.0
+# A program that stands (signal(7), SIGSTOP) is believed to have done that by itself
+# after so long.
+STOPPED_SECONDS = 1.0
+
+# How long a picture has to last, in seconds, where that is not STABLE_SECONDS. One that
+# cannot be is believed at last: the kernel may have been told to keep quiet. Who sleeps
+# in recv() may have told it to wake him after a moment. (SO_RCVLOWAT and SO_RCVTIMEO
+# in socket(7); neither can be seen from outside.)
+LASTING_SECONDS = {"withheld": 3.0, "blocked_receiving": 1.0}
 
 # Output since anything moved that is too much in any case, and what is much for
 # a program that is busy with nothing else. In bytes.
@@ -177,6 +183,8 @@ class Watch:
     def _asleep_in(self, tasks: list[Task]) -> Finding | None:
         """What it means that all threads sleep where they sleep."""
         if any(task.state == "T" for task in tasks):
+            if time.monotonic() - self._since < STOPPED_SECONDS:
+                return None  # somebody else's doing, perhaps, and over soon
             return Finding("stopped", "the program is stopped (SIGSTOP, SIGTSTP)")
         calls = [(task, task.call) for task in tasks if task.call]
         timed = len(calls) < len(tasks) or any(call.timed() for _, call in calls)
@@ -213,10 +221,9 @@ class Watch:
         lasted = now - self._pictures[0][0]
         if len(self._pictures) < SAMPLES or lasted < STABLE_SECONDS:
             return False
-        if finding.kind != "withheld":
-            return True
-        _say_loudly(finding)
-        return lasted >= IMPOSSIBLE_SECONDS
+        if finding.kind == "withheld":
+            _say_loudly(finding)
+        return lasted >= LASTING_SECONDS.get(finding.kind, STABLE_SECONDS)
 
 
 def _say_loudly(finding: Finding) -> None:

@@ -17,18 +17,18 @@ from grader.server import SMALL_WINDOW, Server
 
 @check("memory/sanitizers")
 def test_it_uses_memory_rightly(
-    bench: Bench, rng: random.Random, start: Callable[..., Server],
-    session: Callable[..., Session],
+    bench: Bench, rng: random.Random, launch: Callable[..., Server],
+    start: Callable[..., Server], session: Callable[..., Session],
 ) -> None:  # fmt: skip
     if bench.stage == 1:
-        _tour_of_a_server(start, rng)
+        _tour_of_a_server(launch, rng)
         expect_the_same_filled(bench, lambda built: _visit(start(built=built), rng))
     else:
         _tour_of_a_client(session, rng)
         expect_the_same_filled(bench, lambda built: _talk(session(built=built), rng))
 
 
-def _tour_of_a_server(start: Callable[..., Server], rng: random.Random) -> None:
+def _tour_of_a_server(launch: Callable[..., Server], rng: random.Random) -> None:
     def polite(client: Client) -> None:
         client.converse(line(rng))
         client.converse(EVERY_BYTE)
@@ -43,8 +43,9 @@ def _tour_of_a_server(start: Callable[..., Server], rng: random.Random) -> None:
         client.close()
 
     for behave in (polite, vanishing):
-        server = start(built="sanitized")
+        server = launch(built="sanitized")
         with expect_no_report(server):
+            server.expect_listening()
             client = server.connect("the client", SMALL_WINDOW)
             server.expect_accepted()
             behave(client)

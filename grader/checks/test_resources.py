@@ -145,9 +145,13 @@ def test_it_lives_through_running_out_of_descriptors(
 
 
 @check("resources/sanitizers")
-def test_it_uses_memory_rightly(bench: Bench, start: Start, rng: random.Random) -> None:
+def test_it_uses_memory_rightly(
+    bench: Bench, launch: Start, start: Start, rng: random.Random
+) -> None:
     with bench.large_receive_buffers():  # so that a long message can be one read
-        server = start(built="sanitized")
+        server = launch(built="sanitized")
+        with expect_no_report(server):
+            server.expect_listening()
     with expect_no_report(server):
         before = server.connection_descriptors()
         with server.another_check_tells():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -16,6 +19,7 @@ import pytest
 
 from grader.submission import REPOSITORY, STAGES
 from grader.tests.closing import SHOWN
+from grader.watch import LOUD
 
 _HEAVY = ("test_attacks.py", "test_programs.py")
 
@@ -41,15 +45,31 @@ class Graded:
         return {check["id"]: check for check in self.stage(number)["checks"]}
 
 
-def run_grader(*arguments: str | Path, cwd: Path = REPOSITORY) -> Graded:
-    """Run `grader grade ARGUMENTS`, as the Makefile does."""
+@functools.cache
+def hesitant_grader() -> Path:
+    """What is loaded into a grader that hesitates: hesitant_grader.c, built."""
+    folder = Path(tempfile.mkdtemp(prefix="hesitant-"))
+    atexit.register(shutil.rmtree, folder)
+    built = folder / "hesitant_grader.so"
+    source = Path(__file__).with_name("hesitant_grader.c")
+    command = ["gcc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run([*command, "-o", built, source], check=True)
+    return built
+
+
+def run_grader(
+    *arguments: str | Path, cwd: Path = REPOSITORY, hesitant: bool = False
+) -> Graded:
+    """Run `grader grade ARGUMENTS`, as the Makefile does; a HESITANT one sleeps now and
+    then between its system calls."""
+    loaded = {"LD_PRELOAD": str(hesitant_grader())} if hesitant else {}
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "result.json")
         command = ["/usr/bin/python3", "-m", "grader", "grade", "--json", str(report)]
         done = subprocess.run(
             [*command, *map(str, arguments)],
             cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), LOUD: "1", **loaded},
             capture_output=True,
             text=True,
             timeout=900,

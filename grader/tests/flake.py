@@ -3,8 +3,8 @@
 /usr/bin/python3 -m grader.tests.flake [RUNS [AT_ONCE]]     (make flake RUNS=100)
 
 AT_ONCE graders (2) share the machine; in the second half every processor is kept busy
-besides, and the programs hesitate (hesitant.h). One point lost by a right program is a
-fault of the grader.
+besides, and both the programs and the grader hesitate (hesitant.h, hesitant_grader.c).
+One point lost by a right program is a fault of the grader.
 """
 
 from __future__ import annotations

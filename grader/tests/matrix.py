@@ -6,7 +6,8 @@ what it says of each: programs down, checks across.
 programs/wrong.toml has for each wrong program the checks that it must fail, those
 that it may fail, and words that the lesson of a failed check must contain. All
 others must pass, or be skipped because of a failed one. That is so at any pace: with
---hesitant each of them now and then stands at a system call (hesitant.h).
+--hesitant each of them now and then stands at a system call (hesitant.h), and so does
+the grader (hesitant_grader.c).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from grader import rubric
 from grader.lesson import SCREEN
 from grader.submission import REPOSITORY, STAGES
 from grader.tests.conftest import Graded, run_grader
+from grader.watch import IMPOSSIBLE
 
 PROGRAMS = Path(__file__).with_name("programs")
 HESITANT = Path(__file__).with_name("hesitant.h")
@@ -86,6 +88,8 @@ class Program:
         for id in sorted(set(failed) - lost):
             says = failed[id]["evidence"].get("says", "")
             parts.append(f"fails {id}: {failed[id]['message']} ({says})")
+        if IMPOSSIBLE in graded.err and not any(map(_is_withheld, failed.values())):
+            parts.append(f"the grader saw what cannot be: {graded.err}")
         parts += [
             f"more than a screen of {id}" for id in failed if _is_long(failed[id])
         ]
@@ -95,6 +99,11 @@ class Program:
         if words not in " ".join(lessons.split()):
             parts.append(f"no lesson says {words!r}")
         return "; ".join(parts)
+
+
+def _is_withheld(check: dict[str, Any]) -> bool:
+    """Whether CHECK found that the kernel really keeps something to itself."""
+    return bool(check["evidence"].get("kind") == "withheld")
 
 
 def _is_long(check: dict[str, Any]) -> bool:
@@ -122,7 +131,8 @@ def named(among: list[Program], names: list[str]) -> list[Program]:
 
 
 def grade(program: Program, hesitant: bool = False) -> Graded:
-    """What the grader says of PROGRAM, or of one that is the same but HESITANT."""
+    """What the grader says of PROGRAM; or, HESITANT, of the same program that stands at
+    its system calls now and then, as the grader does at its own."""
     with tempfile.TemporaryDirectory(prefix="programs-") as folder:
         place = Path(folder, str(program.stage))
         place.mkdir()
@@ -130,7 +140,7 @@ def grade(program: Program, hesitant: bool = False) -> Graded:
         copy = place / f"{STAGES[program.stage]}.c"
         copy.write_text(before + program.source.read_text())
         asked = ("--patience", "10", "--submission", folder)
-        return run_grader(str(program.stage), *asked)
+        return run_grader(str(program.stage), *asked, hesitant=hesitant)
 
 
 def table(verdicts: dict[Program, Graded]) -> str:

@@ -36,7 +36,7 @@ PROGRAMS = Path(__file__).with_name("programs")
 Submit = Callable[..., Path]
 
 
-def _grade(submission: Path, *arguments: str | Path, **options: Path) -> Graded:
+def _grade(submission: Path, *arguments: str | Path, **options: Any) -> Graded:
     only = ("3", "--submission", submission, "--only", ID)
     return run_grader(*only, *arguments, **options)
 

@@ -1,5 +1,5 @@
-"""At any pace: programs that hesitate at their system calls, as on a busy machine,
-get the same verdicts (hesitant.h)."""
+"""At any pace: programs that hesitate at their system calls, as on a busy machine, get
+the same verdicts from a grader that does so, too (hesitant.h, hesitant_grader.c)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from grader.submission import STAGES
 from grader.tests import matrix
-from grader.tests.conftest import run_grader
+from grader.tests.conftest import hesitant_grader, run_grader
 from grader.tests.matrix import Program
 
 Submit = Callable[[int, str | bytes | Path], Path]
@@ -37,6 +37,30 @@ def test_a_hesitant_program_hesitates_and_knows_why_a_call_failed(
     strict = ["-std=gnu17", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
     subprocess.run(["gcc", *strict, "-o", program, source], check=True)
     assert subprocess.run([program], timeout=60, check=False).returncode == 0
+
+
+LOOKS = """
+import os
+def switches():
+    lines = open("/proc/thread-self/status").read().splitlines()
+    return int(next(l for l in lines if l.startswith("voluntary")).split()[1])
+before = switches()
+for _ in range(50_000):
+    os.close(os.open("/proc/self/stat", os.O_RDONLY))
+print(switches() - before, "LD_PRELOAD" in os.environ)
+"""
+
+
+def test_a_hesitant_grader_sleeps_at_its_system_calls_and_those_it_starts_do_not() -> (
+    None
+):
+    command = ["/usr/bin/python3", "-c", LOOKS]
+    loaded = {"LD_PRELOAD": str(hesitant_grader())}
+    done = subprocess.run(command, env=loaded, capture_output=True, check=True)
+    sleeps, is_inherited = done.stdout.split()
+    assert int(sleeps) >= 3 and is_inherited == b"False"
+    done = subprocess.run(command, env={"LANG": "C"}, capture_output=True, check=True)
+    assert int(done.stdout.split()[0]) < int(sleeps)
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -1,0 +1,104 @@
+"""What is linked into the sanitizer build, and what the compiler warns of."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from grader.submission import REPOSITORY
+from grader.tests.conftest import run_grader
+from grader.tests.matrix import PROGRAMS
+
+Submit = Callable[[int, str | bytes | Path], Path]
+
+# Loses what %s loses, then has LeakSanitizer look, as the grader does and as exit()
+# does. The stack below is wiped: what is left there would keep a block.
+KEEPS = """
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+__attribute__((noinline)) static void keep(int epoll_fd, int fd)
+{
+    void *block = malloc(77);
+    struct epoll_event event = {.events = EPOLLIN};
+    struct sigevent timer = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    timer_t id;
+
+    %s
+    (void)epoll_fd, (void)fd, (void)id, (void)event, (void)timer, (void)block;
+}
+
+__attribute__((noinline)) static void wipe(void)
+{
+    char stack[20000];
+
+    memset(stack, 1, sizeof(stack));
+    if (write(1, stack, 0) < 0)
+        abort();
+}
+
+int main(void)
+{
+    int epoll_fd = epoll_create1(0), fds[2];
+
+    if (pipe(fds) < 0)
+        return 2;
+    keep(epoll_fd, fds[0]);
+    wipe();
+    raise(SIGRTMAX - 1);
+    return 0;
+}
+"""
+IN_EPOLL = "event.data.ptr = block; epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);"
+TAGGED = (
+    "event.data.u64 = (unsigned long)block | 5UL << 48;"
+    "epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);"
+)
+IN_A_TIMER = (
+    "timer.sigev_value.sival_ptr = block; timer_create(CLOCK_MONOTONIC, &timer, &id);"
+)
+NOWHERE = "*(volatile char *)block = 1;"
+
+
+@pytest.mark.parametrize(
+    "keeps, is_lost",
+    [(IN_EPOLL, False), (TAGGED, False), (IN_A_TIMER, False), (NOWHERE, True)],
+)
+def test_what_only_the_kernel_knows_is_not_lost(
+    tmp_path: Path, keeps: str, is_lost: bool
+) -> None:
+    source, program = tmp_path / "keeps.c", tmp_path / "keeps"
+    source.write_text(KEEPS % keeps)
+    flags = ["-std=gnu17", "-O1", "-g", "-fsanitize=address,undefined"]
+    also = REPOSITORY / "grader" / "ask_for_leaks.c"
+    subprocess.run(["gcc", *flags, "-o", program, source, also], check=True)
+    done = subprocess.run([program], capture_output=True, text=True, timeout=60)
+    assert "[looked for leaks]" in done.stderr
+    assert ("77 byte(s)" in done.stderr) == is_lost
+
+
+def test_what_the_compiler_warned_of_stands_in_the_lesson_that_is_about_it(
+    submit: Submit,
+) -> None:
+    right = (PROGRAMS / "right" / "3" / "backlog_5.c").read_text()
+    assert right.count("int main(") == 1
+    source = right.replace(
+        "int main(",
+        "static void overflow(void)\n{\n\tchar *text = malloc(8);\n\n"
+        '\tstrcpy(text, "nine bytes");\n\tputs(text);\n\tfree(text);\n}\n\nint main(',
+    )
+    at = source.index("{", source.index("int main("))
+    source = source[: at + 1] + "\n\tif (argc > 1)\n\t\toverflow();" + source[at + 1 :]
+    only = ("--only", "resources/sanitizers", "--submission", submit(3, source))
+    (check,) = run_grader("3", *only).checks(3).values()
+    assert check["status"] == "failed"
+    warned = check["details"].partition("The compiler warned:\n")[2]
+    assert "warning: " in warned and "tcp_server.c:" in warned

@@ -1,0 +1,162 @@
+"""A picture of a program and its connections is consistent, or void; and it has to last
+before anything is claimed of it."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from grader import procfs, sockets, view, workplace
+from grader.client import Client
+from grader.failure import Failure, Finding
+from grader.program import Program
+from grader.scene import free_port
+from grader.server import Server
+from grader.sockets import Socket
+from grader.submission import REPOSITORY
+from grader.tests.matrix import PROGRAMS
+from grader.view import View
+
+Starts = Callable[[str], Server]
+
+
+@pytest.fixture
+def starts() -> Iterator[Starts]:
+    """Starts one of the programs of stage 3 and waits until it listens."""
+    started: list[Server] = []
+    place = ExitStack()
+    folder = place.enter_context(workplace.folder())
+
+    def start(name: str) -> Server:
+        built = folder / "program"
+        source, header = PROGRAMS / f"{name}.c", REPOSITORY / "stages" / "3"
+        gcc = ["gcc", "-std=gnu17", "-O2", "-I", str(header), "-o", str(built)]
+        subprocess.run([*gcc, str(source)], check=True)
+        port = free_port()
+        server = Server(Program(built, [str(port)]), port)
+        started.append(server)
+        server.expect_listening()
+        return server
+
+    yield start
+    for server in started:
+        server.close()
+    place.close()
+
+
+def _picture(server: Server, client: Client) -> View:
+    near, far = server.ports(client)
+    peer = view.Peer(client.name, client.address, near, far, True, True)
+    return View(server.program.pid or 0, [peer], server.port)
+
+
+def _asleep(server: Server) -> list[procfs.Task]:
+    server.settle()
+    return procfs.tasks(server.program.pid or 0)
+
+
+def test_a_picture_in_which_nothing_moved_holds(starts: Starts) -> None:
+    server = starts("right/3/backlog_5")
+    client = server.connect("a client")
+    client.converse(b"hello\n")
+    tasks = _asleep(server)
+    assert _picture(server, client).holds(tasks)
+
+
+def test_a_picture_into_which_bytes_fell_is_void(starts: Starts) -> None:
+    server = starts("right/3/backlog_5")
+    client = server.connect("a client")
+    client.converse(b"hello\n")
+    tasks = _asleep(server)
+    taken = _picture(server, client)
+    client.send(b"between the sockets and the tasks\n")
+    assert not taken.holds(tasks)
+    client.expect_echo()
+
+
+def test_a_picture_in_which_the_program_ran_is_void(starts: Starts) -> None:
+    """Also if all is as before when it is looked at again."""
+    server = starts("right/3/backlog_5")
+    client = server.connect("a client")
+    client.converse(b"hello\n")
+    tasks = _asleep(server)
+    taken = _picture(server, client)
+    client.converse(b"there and back\n")
+    server.settle()
+    assert not taken.holds(tasks)
+
+
+def test_bytes_that_come_after_the_tasks_were_looked_at_are_not_forgotten(
+    starts: Starts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the kernel delivers by a timer, at the worst moment of each look: the
+    server has them unread, asleep, and is woken before the look is over."""
+    server = starts("right/3/backlog_5")
+    client = server.connect("a client")
+    client.converse(b"hello\n")
+    ask, near = sockets.in_use, server.ports(client)[0]
+
+    def as_if_bytes_had_just_come() -> list[Socket]:
+        client.sock.send(b"x")
+        client.sock.setblocking(True)
+        client.sock.recv(1)
+        client.sock.setblocking(False)
+        return [s._replace(rx_queue=20) if s.remote_port == near else s for s in ask()]
+
+    monkeypatch.setattr(sockets, "in_use", as_if_bytes_had_just_come)
+    end = time.monotonic() + 1.0
+    with pytest.raises(TimeoutError):
+        server.wait(lambda: _is_over(end), "nothing is wrong", awaited=[client])
+
+
+def _is_over(end: float) -> bool:
+    if time.monotonic() > end:
+        raise TimeoutError
+    return False
+
+
+def test_what_lasts_is_found(starts: Starts) -> None:
+    server = starts("wrong/3/edge_triggered_reads_once")
+    client = server.connect("a client")
+    client.send(bytes(300_000))
+    with pytest.raises(Failure) as failed:
+        client.expect_echo()
+    assert failed.value.finding and failed.value.finding.kind == "forgot"
+
+
+def test_what_cannot_be_is_said_loudly_and_has_to_last(
+    starts: Starts, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Here it lasts: the kernel was told to keep three bytes to itself."""
+    from grader import watch
+
+    monkeypatch.setenv(watch.LOUD, "1")
+    server = starts("wrong/3/waits_in_the_kernel_for_more")
+    client = server.connect("a client")
+    client.converse(b"long enough\n")
+    client.send(b"abc")
+    began = time.monotonic()
+    with pytest.raises(Failure) as failed:
+        client.expect_echo()
+    found: Finding | None = failed.value.finding
+    assert found and found.kind == "withheld"
+    assert time.monotonic() - began > watch.LASTING_SECONDS["withheld"]
+    assert watch.IMPOSSIBLE in capfd.readouterr().err
+
+
+def test_two_connections_from_the_same_port_are_told_apart(starts: Starts) -> None:
+    server = starts("right/3/dual_stack")
+    one = server.connect("the one")
+    another = server.connect("another", twin=one)
+    another.converse(b"hello\n")
+    seen = {
+        (s.remote_address, s.remote_port)
+        for s in sockets.in_use()
+        if s.local_port == server.port and s.state == sockets.ESTABLISHED
+    }
+    port = server.ports(one)[0]
+    assert seen == {(one.address, port), (another.address, port)}
