@@ -8,22 +8,27 @@ submission.py   finds the student's file, and refuses what is not one
 build.py        compiles it, plainly and with sanitizers
 workplace.py    where that is done, and the compiler within its bounds
 isolation.py    what keeps strangers' programs apart from the machine
-sandbox.py      the cell that a program runs in; syscalls.py, what it is refused
+sandbox.py      the cell that a program runs in; etc/, what it finds in /etc there;
+                syscalls.py, what it is refused
 guard.py        how much of the machine a program may use; usage.py, how much it does
 strays.py       who is left when a program has ended
 program.py      one running program: its output, its signals, its end
 procfs.py       what the kernel shows of it, read-only
-watch.py        is it stuck, and how is that known: findings
+watch.py        is it stuck, and for how long has that been so
+view.py         its calls and its connections in one picture: findings (FINDINGS.md
+                says what each of them claims)
 client.py       one end of a connection and its part of the story
 scene.py        the program and all our ends, moved on by one loop, with their story
 server.py       a server under test and its clients: what checks are written with
+visits.py       thousands of clients, one after the other
 peer.py         the scripted server that stage 2's client is tried against
 transcript.py   what every client did and saw, for people and for pictures
 payload.py      what clients send
 bench.py        a stage's submission, built: what the checks are run on
 story.py        any events of a server's clients in any order, and what must hold then
 any_order.py    makes such stories up, and shrinks those that go wrong
-checks/         the tests that grade, one file for each theme
+checks/         the tests that grade, one file for each theme; vigil.py, a server that
+                runs beside them
 milestones/     unit tests of the student's functions, unscored; ladder.py runs them,
                 and steps.py says where the lesson leads to each
 rubric.py       what each check is worth (rubric.toml)

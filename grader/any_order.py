@@ -39,6 +39,10 @@ CLIENTS_AT_ONCE = 6
 # there it is so many of them, or three times as long.
 SEARCH_SECONDS, SHRINK_SECONDS, SHRINK_TRIES = 20.0, 15.0, 100
 
+# Whose answers the kernel holds back, so that so many have been waited for, is searched
+# for less long, in seconds: there are no more stories in the time.
+HELD_BACK, SEARCH_SECONDS_OF_SLOW_ONES = 5, 3.0
+
 SHORT, LONG = (1, 20), (3_000, 60_000)
 
 # Who does it, and in which way, in one number: Hypothesis takes the shorter for the
@@ -57,7 +61,9 @@ class Search:
     def __init__(self, start: Callable[[], Server]) -> None:
         self._start = start
         self._server: Server | None = None
-        self._until = time.monotonic() + SEARCH_SECONDS
+        self._began = time.monotonic()
+        self._until = self._began + SEARCH_SECONDS
+        self._held_back = 0
         self._told: dict[tuple[Step, ...], Failure | None] = {}
         self._told_before = 0  # the first that went wrong
         self._steps = 0
@@ -79,6 +85,9 @@ class Search:
         return self._told[steps]
 
     def _time_is_up(self) -> bool:
+        if not self.failure and self._held_back >= HELD_BACK:
+            slow = self._began + SEARCH_SECONDS_OF_SLOW_ONES
+            self._until = min(self._until, slow)
         late = time.monotonic() - self._until
         few = self.failure and len(self._told) - self._told_before < SHRINK_TRIES
         return late > (2 * SHRINK_SECONDS if few else 0)
@@ -105,6 +114,7 @@ class Search:
             return failure
         finally:
             self._calm_seconds = story.calm_seconds
+            self._held_back = max(self._held_back, story.server.held_back)
         return None
 
     def end(self) -> None:

@@ -50,6 +50,7 @@ class Bench:
     patience: float = PATIENCE_SECONDS
     warnings: list[str] = field(default_factory=list)
     passed: set[str] = field(default_factory=set)
+    _refused: list[str] | None = None
     _built: dict[str, Path | None] = field(default_factory=dict)
 
     def run(self, *arguments: str, built: str = "plain", **options: Any) -> Program:
@@ -73,6 +74,12 @@ class Bench:
                 yield
         else:
             yield
+
+    def refused_functions(self) -> list[str]:
+        """The functions that the program calls and that are refused to it here."""
+        if self._refused is None:
+            self._refused = self.workshop.refused_functions()
+        return self._refused
 
     def can_be_filled(self) -> bool:
         """Whether there is a filled build: an old compiler has none."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader.submission import REPOSITORY, Submission
+from grader.syscalls import REFUSED_FUNCTIONS
 from grader.workplace import FILE_BYTES, compile_in, hand_over
 
 PLAIN = ("-std=gnu17", "-O2", "-g", "-Wall", "-Wextra", "-pthread")
@@ -100,6 +101,16 @@ class Workshop:
             return Build(None, built.seconds, why_not)
         sources = [f"stage_{stage}.c", "milestones.c", "student.o"]
         return self._gcc(place, ["-o", "milestones", *sources, *MILESTONES])
+
+    def refused_functions(self) -> list[str]:
+        """The functions that the program calls and that a cell refuses, by name; none
+        where there is no cell."""
+        if self._isolation != "bubblewrap":
+            return []
+        nm, place = ["/usr/bin/nm", "-D", "--undefined-only", "program"], "plain"
+        _, symbols = compile_in(self._folder / place, nm, self._isolation, FILE_BYTES)
+        called = set(re.findall(r"\bU (\w+)", symbols))
+        return sorted(called & REFUSED_FUNCTIONS)
 
     def _keep_functions(self, place: Path) -> str:
         """Leave in PLACE's student.o what the milestones call: why that cannot be

@@ -219,9 +219,13 @@ class _Run:
             self._failing_seconds += result.seconds
             self._failed_last = check.id
             result.message = lesson.one_line(error.message)
-            warnings = self.bench.warnings
             result.lesson = lesson.parts(
-                check, self.bench.stage, error, self.asked, warnings
+                check,
+                self.bench.stage,
+                error,
+                self.asked,
+                self.bench.warnings,
+                self.bench.refused_functions(),
             )
             result.details = lesson.write(result.lesson)
             if error.finding:

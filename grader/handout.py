@@ -25,7 +25,7 @@ _HANDED_OUT = (
     ".clang-format", ".clang-tidy", ".editorconfig", ".gitignore",
     ".github/workflows/grade.yml", ".github/workflows/report.yml",
 )  # fmt: skip
-_KEPT = ("grader/tests", "grader/SECURITY.md")
+_KEPT = ("grader/tests", "grader/SECURITY.md", "grader/FINDINGS.md")
 _SOLUTIONS = "solutions"
 
 # The lines between which a text speaks of what is kept (in Markdown and in the

@@ -74,9 +74,11 @@ def parts(
     failure: Failure,
     asked: str = "",
     warnings: Sequence[str] = (),
+    refused: Sequence[str] = (),
 ) -> list[Part]:
     """The lesson of FAILURE, which CHECK of STAGE ended with; ASKED is what make was
-    told besides, and WARNINGS are the compiler's, of wrong use of memory."""
+    told besides, WARNINGS are the compiler's, of wrong use of memory, and REFUSED are
+    functions that the program calls, and that its cell refuses."""
     loaded = rubric.load(stage)
     requirement = loaded.requirements[check.requirement]
     made = [
@@ -94,6 +96,10 @@ def parts(
     made.append(_output("Its standard error ends with:", errors))
     if _is_of_memory(failure):
         made.append(_output("The compiler warned:", list(warnings)[:_ERROR_LINES]))
+    if refused:
+        calls = ", ".join(f"{name}()" for name in refused)
+        says = f"{calls} cannot be had in the grader's cell. If it cannot do without"
+        made.append(_prose("Perhaps:", f"{says}, this is no mistake of its own."))
     section, where = loaded.section_of(check), stage
     if cause and cause.section:
         section, where = cause.section, cause.lesson or stage

@@ -24,7 +24,7 @@ PATIENCE_SECONDS = 180.0
 # rest; and what the kernel has on its way, for as long as its own timers may take.
 RESTING_SECONDS, DELIVERY_SECONDS = 0.3, 5.0
 
-IDLE_WINDOW_SECONDS, IDLE_SHARE, BUSY_SECONDS, IDLE_PATIENCE = 0.4, 0.02, 0.2, 5.0
+IDLE_WINDOW_SECONDS, IDLE_SHARE, BUSY_SECONDS, IDLE_PATIENCE = 0.25, 0.02, 0.2, 5.0
 
 
 class Scene:
@@ -42,6 +42,7 @@ class Scene:
         self._fault: Fault | None = None
         self._excused: set[Connection] = set()
         self._naps = Naps()
+        self.held_back = 0  # how often the kernel took its time to deliver something
         self.transcript = Transcript()
 
     def note(self, who: str, does: str, data: bytes = b"", count: int = 0) -> None:
@@ -137,6 +138,7 @@ class Scene:
         end = time.monotonic() + PATIENCE_SECONDS
         while not done():
             if self.pump(0.002):
+                self.held_back += watch.is_held_back
                 watch.moved()
                 self.check()
                 continue

@@ -251,7 +251,7 @@ class Server(Scene):
         rests = True
         while client.sent < limit and not client.ended:
             client.send(data)
-            while client.queued and self.pump(0.05):
+            while client.queued and self.pump(0.002):
                 pass
             # One that never rests is not waited for, as long as it takes all.
             if rests or client.queued:

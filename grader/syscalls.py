@@ -38,6 +38,9 @@ _REFUSED = (
     "perf_event_open", "userfaultfd",
 )  # fmt: skip
 
+# Those among them that the C library has functions for, or calls in its own.
+REFUSED_FUNCTIONS = {*_REFUSED, "shm_open", "sem_open"} - {"seccomp", "bpf"}
+
 # By a number among its arguments (their index), and that is an int: the kernel does
 # not look at the upper half. prctl() can have init outlive the grader, and a terminal
 # can ask for modules of the kernel.

@@ -15,7 +15,7 @@ from grader.client import Client
 from grader.server import Server
 
 # So many of them are there at once, if the backlog has room for them.
-_TOGETHER = 400
+_TOGETHER = 1100
 
 # How long an answer may take before the loop looks after it. No judgement.
 _GLANCE_SECONDS = 0.5

@@ -101,6 +101,7 @@ class Watch:
         self._same: list[tuple[float, list[Task]]] = []
         self._napping: list[Task] = []
         self._pictures: list[tuple[float, Connections]] = []
+        self.is_held_back = False  # asleep, with something on its way in the kernel
         self.slept: tuple[float, str] | None = None
 
     def asleep(self) -> list[Task] | None:
@@ -200,6 +201,7 @@ class Watch:
         view = View(tasks[0].pid, self._peers(), self._port)
         finding = view.explain(calls)
         if view.something_is_on_its_way():
+            self.is_held_back = True
             self._pictures.clear()
             return None
         if not (view.holds(tasks) and self._has_lasted(view.connections, finding)):

@@ -127,7 +127,7 @@ def test_memory_stays_bounded_while_a_client_only_sends(
     with server.another_check_tells():
         for _ in range(MEMORY_BOUND // MIB // 2 + 2):
             server.sip(deaf, 2 * MIB)
-            sent = server.flood(deaf, readable(rng, MIB), deaf.sent + 2 * MIB)
+            sent = server.flood(deaf, readable(rng, 2 * MIB), deaf.sent + 2 * MIB)
     _expect_bounded(server, before, f"{sent / MIB:.0f} MiB were sent")
     _expect_crumbs_to_be_bounded(start(), rng)
 

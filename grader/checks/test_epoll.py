@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 
 from grader import procfs, sockets
-from grader.checks import check
+from grader.checks import as_time_allows, check
 from grader.checks.test_blocking import FLOOD, MIB, deaf_client
 from grader.failure import Failure, Finding
 from grader.payload import line, readable
@@ -127,7 +127,7 @@ def silence(server: Server) -> Iterator[None]:
 def _talk(server: Server, rng: random.Random) -> Iterator[None]:
     """One client talks: looks while its answer is awaited, and shortly after."""
     talker = server.connect("the talking one")
-    for _ in range(LOOKS):
+    for _ in as_time_allows(range(LOOKS), 5):
         talker.send(line(rng))
         for _ in range(LOOKS_AT_AN_ANSWER):
             server.pump(0.0002)
@@ -149,8 +149,11 @@ def _flood(server: Server, rng: random.Random) -> Iterator[None]:
 
 def _farewells(server: Server, rng: random.Random) -> Iterator[None]:
     """Clients leave, one after the other: looks at how the server takes it."""
-    for client in server.connect_crowd(LOOKS, "the leaving one"):
-        client.converse(line(rng))
+    crowd = server.connect_crowd(LOOKS, "the leaving one")
+    for client in crowd:
+        client.send(line(rng))
+    server.expect_echoes(crowd)
+    for client in crowd:
         client.close()
         for _ in range(LOOKS_AT_AN_ANSWER):
             server.pump(0.0002)

@@ -187,10 +187,12 @@ def _tour(server: Server, rng: random.Random) -> None:
     other = server.connect("the other one")
     other.converse(EVERY_BYTE)
     other.converse(readable(rng, 2 * MIB))
-    for length in EDGES:
+    crowd = server.connect_crowd(24)
+    for begin in range(0, len(EDGES), len(crowd)):
         with server.held_down(os.SCHED_IDLE):  # all of it is there when it looks
-            other.send(readable(rng, length))
-        other.expect_echo()
+            for client, length in zip(crowd, EDGES[begin:]):
+                client.send(readable(rng, length))
+        server.expect_echoes(crowd)
     crowd = server.connect_crowd(50)
     for client in crowd:
         client.send(line(rng, 2000))

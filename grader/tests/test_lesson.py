@@ -307,7 +307,10 @@ def test_a_sanitizer_report_is_told_in_words(broken: Path, how: int) -> None:
     environment = {"UBSAN_OPTIONS": "print_stacktrace=1", "ASAN_OPTIONS": "color=never"}
     done = subprocess.run([broken, str(how)], env=environment, capture_output=True)
     report = first_report(done.stderr.decode())
-    assert report and report.says == IN_WORDS[how]
+    assert report
+    # How far away the next NUL is, is chance.
+    says = re.sub(r"(?<=strlen\(\) reads )\d+", "17", report.says)
+    assert says == IN_WORDS[how]
     assert report.frames[-1].startswith("in main(), tcp_server.c:")
 
 

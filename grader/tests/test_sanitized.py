@@ -102,3 +102,27 @@ def test_what_the_compiler_warned_of_stands_in_the_lesson_that_is_about_it(
     assert check["status"] == "failed"
     warned = check["details"].partition("The compiler warned:\n")[2]
     assert "warning: " in warned and "tcp_server.c:" in warned
+
+
+NEEDS_A_MEMFD = """
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <sys/mman.h>
+
+int main(void)
+{
+    if (memfd_create("ring", 0) < 0) {
+        perror("[ERROR] memfd_create");
+        return 1;
+    }
+    return 0;
+}
+"""
+
+
+def test_what_is_refused_in_the_cell_is_not_told_as_a_mistake(submit: Submit) -> None:
+    only = ("--only", "start/listens", "--submission", submit(3, NEEDS_A_MEMFD))
+    (check,) = run_grader("3", *only, "--isolation", "required").checks(3).values()
+    told = " ".join(check["details"].split())
+    assert "memfd_create() cannot be had in the grader's cell" in told
+    assert "no mistake of its own" in told
