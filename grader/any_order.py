@@ -133,6 +133,34 @@ class _Role:
     half_closed: bool = False
 
 
+# When a rule applies. They have names, because Hypothesis looks up the source of what
+# has none, again and again.
+
+
+def _there_is_room(told: AnyOrder) -> bool:
+    return len(told.roles) < CLIENTS_AT_ONCE
+
+
+def _somebody_is_there(told: AnyOrder) -> bool:
+    return bool(told.roles)
+
+
+def _somebody_can_send(told: AnyOrder) -> bool:
+    return bool(told.who_can(sending=True))
+
+
+def _somebody_does_not_read(told: AnyOrder) -> bool:
+    return bool(told.who_can(reading=False))
+
+
+def _somebody_can_flood(told: AnyOrder) -> bool:
+    return bool(told.who_can(reading=False, sending=True))
+
+
+def _somebody_reads(told: AnyOrder) -> bool:
+    return bool(told.who_can(reading=True))
+
+
 class AnyOrder(RuleBasedStateMachine):
     """Makes a story up from Hypothesis's choices, which hang on nothing that a server
     does; when it is complete, SEARCH judges it."""
@@ -141,19 +169,22 @@ class AnyOrder(RuleBasedStateMachine):
         super().__init__()
         self._search = search
         self._steps: list[Step] = []
-        self._roles: list[_Role] = []
+        self.roles: list[_Role] = []
         self._letters = iter(string.ascii_uppercase)
         self._around = sys.exc_info()[1]
 
     def _enter(self, event: Event, reading: bool) -> None:
         role = _Role(next(self._letters), reading)
-        self._roles.append(role)
+        self.roles.append(role)
         self._steps.append(Step(event, role.letter))
 
-    def _can(self, reading: bool | None = None, sending: bool = False) -> list[_Role]:
+    def who_can(
+        self, reading: bool | None = None, sending: bool = False
+    ) -> list[_Role]:
+        """Those who read, or do not (None: either), and, if SENDING, still can send."""
         return [
             role
-            for role in self._roles
+            for role in self.roles
             if reading in (None, role.reading) and not (sending and role.half_closed)
         ]
 
@@ -161,65 +192,65 @@ class AnyOrder(RuleBasedStateMachine):
     # Of rules with as many arguments the first in the alphabet is the simplest.
 
     @rule()
-    @precondition(lambda self: len(self._roles) < CLIENTS_AT_ONCE)
+    @precondition(_there_is_room)
     def a_client_connects(self) -> None:
         self._enter(Event.CONNECTS, reading=True)
 
     @rule()
-    @precondition(lambda self: len(self._roles) < CLIENTS_AT_ONCE)
+    @precondition(_there_is_room)
     def a_deaf_client_connects(self) -> None:
         self._enter(Event.CONNECTS_DEAF, reading=False)
 
     @rule()
-    @precondition(lambda self: bool(self._roles))
+    @precondition(_somebody_is_there)
     def all_pause(self) -> None:
         self._steps.append(Step(Event.PAUSE))
-        done = [role for role in self._can(reading=True) if role.half_closed]
-        self._roles = [role for role in self._roles if role not in done]
+        done = [role for role in self.who_can(reading=True) if role.half_closed]
+        self.roles = [role for role in self.roles if role not in done]
 
     @rule(choice=_CHOICES)
-    @precondition(lambda self: bool(self._can(sending=True)))
+    @precondition(_somebody_can_send)
     def asks(self, choice: int) -> None:
-        role, way = _chosen(choice, self._can(sending=True))
+        role, way = _chosen(choice, self.who_can(sending=True))
         self._steps.append(Step(Event.SENDS, role.letter, SHORT[way]))
 
     @rule(choice=_CHOICES)
-    @precondition(lambda self: bool(self._can(sending=True)))
+    @precondition(_somebody_can_send)
     def asks_at_length(self, choice: int) -> None:
-        role, way = _chosen(choice, self._can(sending=True))
+        role, way = _chosen(choice, self.who_can(sending=True))
         self._steps.append(Step(Event.SENDS, role.letter, LONG[way]))
 
     @rule(choice=_CHOICES)
-    @precondition(lambda self: bool(self._can(reading=False)))
+    @precondition(_somebody_does_not_read)
     def begins_to_read(self, choice: int) -> None:
-        role, _ = _chosen(choice, self._can(reading=False))
+        role, _ = _chosen(choice, self.who_can(reading=False))
         role.reading = True
         self._steps.append(Step(Event.READS, role.letter))
 
     @rule(choice=_CHOICES)
-    @precondition(lambda self: bool(self._can(reading=False, sending=True)))
+    @precondition(_somebody_can_flood)
     def floods(self, choice: int) -> None:
-        role, _ = _chosen(choice, self._can(reading=False, sending=True))
+        role, _ = _chosen(choice, self.who_can(reading=False, sending=True))
         self._steps.append(Step(Event.FLOODS, role.letter))
 
     @rule(choice=_CHOICES)
-    @precondition(lambda self: bool(self._can(sending=True)))
+    @precondition(_somebody_can_send)
     def half_closes(self, choice: int) -> None:
-        role, _ = _chosen(choice, self._can(sending=True))
+        role, _ = _chosen(choice, self.who_can(sending=True))
         role.half_closed = True
         self._steps.append(Step(Event.HALF_CLOSES, role.letter))
 
     @rule(choice=_CHOICES)
-    @precondition(lambda self: bool(self._roles))
+    @precondition(_somebody_is_there)
     def leaves(self, choice: int) -> None:
-        role, way = _chosen(choice, self._roles)
-        self._roles.remove(role)
+        role, way = _chosen(choice, self.roles)
+        self.roles.remove(role)
         self._steps.append(Step((Event.CLOSES, Event.RESETS)[way], role.letter))
 
     @rule(choice=_CHOICES)
-    @precondition(lambda self: bool(self._can(reading=True)))
+    @precondition(_somebody_reads)
     def stops_reading(self, choice: int) -> None:
-        role, _ = _chosen(choice, self._can(reading=True))
+        role, _ = _chosen(choice, self.who_can(reading=True))
         role.reading = False
         self._steps.append(Step(Event.STOPS_READING, role.letter))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
 
@@ -139,11 +140,11 @@ def _expect_crumbs_to_be_bounded(server: Server, rng: random.Random) -> None:
     deaf = deaf_client(server, "the one that sends crumbs")
     server.fill(deaf, readable(rng, PIECE), FLOOD)
     crumbs = 0
-    while crumbs < CRUMBS and not deaf.queued and not deaf.ended:
-        deaf.send(b"x")
-        crumbs += 1
-        server.pump(0)
-    deaf.forget_queue()
+    with contextlib.suppress(OSError):  # there is no more room, which is right, too
+        while crumbs < CRUMBS:
+            deaf.sock.send(b"x")
+            crumbs += 1
+    server.note(deaf.name, f"sends {crumbs} single bytes")
     _expect_bounded(server, before, f"{crumbs} single bytes were sent")
 
 

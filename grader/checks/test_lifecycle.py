@@ -120,8 +120,9 @@ def _half_close_and_read(client: Client) -> None:
 
 def _read_at_last(client: Client) -> None:
     _stall(client)
-    client.read_again()
-    client.expect_echo()
+    with client.scene.another_check_tells():
+        client.read_again()
+        client.expect_echo()
     client.close()
 
 
@@ -132,9 +133,10 @@ def _leave_owed(client: Client) -> None:
 
 def _stall(client: Client) -> None:
     """Leave it in a state in which the server has something to send, and cannot."""
-    client.stop_reading()
     assert isinstance(client.scene, Server)
-    client.scene.flood(client, b"x" * MIB, STALL)
+    with client.scene.another_check_tells():
+        client.stop_reading()
+        client.scene.flood(client, b"x" * MIB, STALL)
 
 
 def _leave_unread(client: Client) -> None:
