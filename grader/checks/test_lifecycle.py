@@ -200,7 +200,8 @@ def test_ten_thousand_are_served_one_after_the_other(
 ) -> None:
     server.connect("the other one").converse(line(rng))
     before = server.connection_descriptors()
-    come_and_go(server, LIFETIME, line(rng))
+    for before_these in as_time_allows(range(0, LIFETIME, 1050), 2, 10.0):
+        come_and_go(server, 1050, line(rng), before_these)
     newcomer = server.connect("a newcomer")
     newcomer.converse(line(rng))
     newcomer.close()

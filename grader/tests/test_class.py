@@ -294,3 +294,16 @@ def test_the_workflow_grades_the_shards_and_merges_them(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "kept/class-2")  # a machine that was lost
     merged = job("merge")
     assert merged.status == 2 and "shard 2/4 is missing" in merged.log
+
+
+def test_a_class_waits_longer_for_a_server_to_hang_up(tmp_path: Path) -> None:
+    """After eight seconds it does, which is more than a single grade waits for."""
+    source = REPOSITORY / "grader/tests/programs/wrong/3/hangs_up_after_eight_seconds.c"
+    file = tmp_path / "in" / "ana" / "3" / "tcp_server.c"
+    file.parent.mkdir(parents=True)
+    file.write_text(source.read_text())
+    done = run("class", tmp_path / "in", "--out", tmp_path / "out")
+    assert done.returncode == 0
+    result = json.loads((tmp_path / "out" / "ana" / "result.json").read_text())
+    failed = [c["id"] for c in result["stages"][0]["checks"] if c["status"] == "failed"]
+    assert failed == ["lifecycle/patience"]

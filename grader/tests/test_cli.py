@@ -66,6 +66,8 @@ def test_the_result_is_what_the_contract_says() -> None:
         (["--isolation", "perhaps"], "invalid choice"),
         (["--json", "/nowhere/result.json"], "cannot write /nowhere/result.json"),
         (["--seed", "x"], "invalid int value"),
+        (["--patience", "x"], "'x' is no time from 0 to 60 seconds"),
+        (["--patience", "1e9"], "'1e9' is no time from 0 to 60 seconds"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -84,7 +85,8 @@ def _evidence(folder: Path, check: str) -> dict[str, Any]:
         (IN_NAPS % 2_000_000, {"kind": "sleeping", "call": "clock_nanosleep"}),
         ("recv(conn, data, 1, 0);", {"kind": "blocked_receiving", "descriptor": 4}),
         ("accept(fd, NULL, NULL);", {"kind": "blocked_accepting", "descriptor": 3}),
-        ("write(1, data, count); read(0, data, 1); pause();", {"call": "pause"}),
+        ("write(1, data, count); pause();", {"call": "pause"}),
+        ("read(0, data, 1);", {"kind": "lost", "call": "read", "descriptor": 0}),
         ("for (;;) write(1, data, 4096);", {"kind": "prints_without_end"}),
     ],
 )
@@ -222,6 +224,29 @@ def test_where_a_server_is_stuck_and_with_whose_bytes(
     found = _evidence(submit(3, WRONG / f"{name}.c"), check)
     assert facts.items() <= found.items()
     assert words in found["says"]
+
+
+@pytest.mark.parametrize("patience, status", [("1", "passed"), ("4", "failed")])
+def test_clients_stay_for_as_long_as_is_asked_for(
+    submit: Submit, patience: str, status: str
+) -> None:
+    """Also where no other check is tried meanwhile. This server waits two seconds."""
+    folder = submit(3, WRONG / "hangs_up_on_the_silent.c")
+    only = ("--only", "lifecycle/patience", "--patience", patience)
+    graded = run_grader("3", "--submission", folder, *only)
+    assert graded.checks(3)["lifecycle/patience"]["status"] == status
+
+
+def test_findings_md_has_every_kind_of_finding() -> None:
+    page = (REPOSITORY / "grader" / "FINDINGS.md").read_text()
+    described = set(
+        re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (.*?) \|", page, re.M)))
+    )
+    kinds = {"lost", "forgot", "withheld", "sleeping"}  # chosen on the way
+    for path in (REPOSITORY / "grader").rglob("*.py"):
+        if "tests" not in path.parts:
+            kinds |= set(re.findall(r'\bFinding\(\s*"(\w+)"', path.read_text()))
+    assert kinds == described
 
 
 # Of a program that neither sleeps nor uses much, nothing can be proved. Such a one is
