@@ -20,6 +20,7 @@ view.py         its calls and its connections in one picture: findings (FINDINGS
 client.py       one end of a connection and its part of the story
 scene.py        the program and all our ends, moved on by one loop, with their story
 server.py       a server under test and its clients: what checks are written with
+backpressure.py clients that do not read, and what they are owed
 visits.py       thousands of clients, one after the other
 peer.py         the scripted server that stage 2's client is tried against
 transcript.py   what every client did and saw, for people and for pictures

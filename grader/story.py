@@ -19,9 +19,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from grader import procfs
+from grader.backpressure import SMALL_WINDOW
 from grader.client import Client
 from grader.failure import Failure
-from grader.server import SMALL_WINDOW, Server
+from grader.server import Server
 from grader.transcript import Line, Transcript, in_bytes
 
 # More than the kernel's buffers take for a client that does not read.

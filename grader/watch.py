@@ -199,11 +199,11 @@ class Watch:
         if any(is_our_output(task.pid, call) for task, call in calls):
             return None
         view = View(tasks[0].pid, self._peers(), self._port)
-        finding = view.explain(calls)
         if view.something_is_on_its_way():
             self.is_held_back = True
             self._pictures.clear()
             return None
+        finding = view.explain(calls)
         if not (view.holds(tasks) and self._has_lasted(view.connections, finding)):
             return None
         if timed:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from grader.backpressure import SMALL_WINDOW
 from grader.checks import check
 from grader.payload import line
 from grader.peer import Session
-from grader.server import SMALL_WINDOW
 
 Connect = Callable[..., Session]
 

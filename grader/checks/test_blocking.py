@@ -8,11 +8,12 @@ import random
 from collections.abc import Callable
 
 from grader import procfs
+from grader.backpressure import SMALL_WINDOW
 from grader.checks import check
 from grader.client import Client
 from grader.failure import Failure
 from grader.payload import line, readable
-from grader.server import SMALL_WINDOW, Server
+from grader.server import Server
 
 MIB = 1 << 20
 

@@ -6,13 +6,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from grader.backpressure import SMALL_WINDOW
 from grader.checks import check
 from grader.checks.sanitizers import expect_no_report, expect_the_same_filled
 from grader.client import Client
 from grader.bench import Bench
 from grader.payload import EVERY_BYTE, line, readable
 from grader.peer import Session
-from grader.server import SMALL_WINDOW, Server
+from grader.server import Server
 
 
 @check("memory/sanitizers")

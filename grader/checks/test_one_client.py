@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from grader.backpressure import SMALL_WINDOW
 from grader.checks import check
 from grader.payload import line, readable
-from grader.server import SMALL_WINDOW, Server
+from grader.server import Server
 
 Start = Callable[..., Server]
 
