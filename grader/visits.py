@@ -14,8 +14,9 @@ import struct
 from grader.client import Client
 from grader.server import Server
 
-# So many of them are there at once, if the backlog has room for them.
-_TOGETHER = 1100
+# So many of them are there at once, if the backlog has room for them: no more than any
+# server takes; or all that can be, where the kernel holds each answer back for a while.
+_TOGETHER, _TOGETHER_IF_HELD_BACK = 50, 1100
 
 # How long an answer may take before the loop looks after it: half a second, as a struct
 # timeval (socket(7), SO_RCVTIMEO). No judgement.
@@ -29,8 +30,9 @@ def come_and_go(server: Server, count: int, data: bytes, before: int = 0) -> Non
     in five by a reset. BEFORE them there were so many, by which they are named. Raises
     Failure."""
     server.note(f"clients {before + 1} to {before + count}", "come, speak, and leave")
+    at_once = _TOGETHER_IF_HELD_BACK if server.held_back else _TOGETHER
     while count > 0:
-        together = min(count, server.backlog + 1, _TOGETHER)
+        together = min(count, server.backlog + 1, at_once)
         visitors = [_come(server, data) for _ in range(together)]
         answers = _answers(visitors, len(data))
         if all(answer == data for answer in answers):
