@@ -8,9 +8,8 @@ other check waits for.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import random
+import signal
 import time
 
 from grader import procfs
@@ -42,11 +41,12 @@ class Vigil:
         self._talker: Client | None = None
         self._stalled: Client | None = None
         self._began = self._spoke = 0.0
+        self._stands = False  # has been stopped, because it is busy
 
     def go_on(self) -> None:
         """Start it as soon as that can be, and go on with it: never waits for long."""
         check = self._bench.checks.get(CHECK)
-        if check is None or self._failure:
+        if check is None or self._failure or self._stands:
             return
         needs = {id for id in check.needs if id in self._bench.checks}
         if self._server is None and not needs <= self._bench.passed:
@@ -84,16 +84,17 @@ class Vigil:
         if time.monotonic() - self._spoke >= _EVERY_SECONDS:
             self._spoke = time.monotonic()
             self._talker.send(line(self._rng))
-        # If it works for nothing, the checks beside it come first: setpriority(2).
-        pid = self._server.program.pid or 0
-        if procfs.processor_seconds(pid) > _BUSY_SECONDS:
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, pid, 19)
+        # If it works for nothing, of which another check tells, it stands meanwhile.
+        if procfs.processor_seconds(self._server.program.pid or 0) > _BUSY_SECONDS:
+            self._server.program.signal(signal.SIGSTOP)
+            self._stands = True
 
     def expect_all_are_there(self) -> None:
         """Expect each of the clients to be there when they have been for as long as the
         bench says, and when they go on then. Raises Failure."""
         self.go_on()
+        if self._server and self._stands:
+            self._server.program.signal(signal.SIGCONT)
         try:
             while self._server and not self._failure and self._left() > 0:
                 self._server.let_pass(min(_EVERY_SECONDS, self._left()))
@@ -108,6 +109,7 @@ class Vigil:
 
     def _all_go_on(self) -> None:
         assert self._server and self._stalled
+        self._server.settle()
         self._stalled.read_again()
         self._stalled.expect_echo()
         clients = [c for c in self._server.connections if isinstance(c, Client)]
