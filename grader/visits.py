@@ -12,11 +12,12 @@ import socket
 import struct
 
 from grader.client import Client
-from grader.server import Server
+from grader.guard import CROWD
+from grader.server import Server, crowd_size
 
 # So many of them are there at once, if the backlog has room for them: no more than any
-# server takes; or all that can be, where the kernel holds each answer back for a while.
-_TOGETHER, _TOGETHER_IF_HELD_BACK = 50, 1100
+# server takes; or a whole crowd, where the kernel holds each answer back for a while.
+_TOGETHER = 50
 
 # How long an answer may take before the loop looks after it: half a second, as a struct
 # timeval (socket(7), SO_RCVTIMEO). No judgement.
@@ -30,7 +31,7 @@ def come_and_go(server: Server, count: int, data: bytes, before: int = 0) -> Non
     in five by a reset. BEFORE them there were so many, by which they are named. Raises
     Failure."""
     server.note(f"clients {before + 1} to {before + count}", "come, speak, and leave")
-    at_once = _TOGETHER_IF_HELD_BACK if server.held_back else _TOGETHER
+    at_once = crowd_size(CROWD) if server.held_back else _TOGETHER
     while count > 0:
         together = min(count, server.backlog + 1, at_once)
         visitors = [_come(server, data) for _ in range(together)]
