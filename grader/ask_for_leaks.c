@@ -5,9 +5,9 @@
  * handler does not fall into the middle of malloc().
  *
  * LeakSanitizer does not see into the kernel. A pointer that a program has
- * handed to epoll (data.ptr) or to a timer (sigev_value), and nowhere else, comes
- * back with the next event, and what it points to is not lost. /proc shows these
- * pointers: they are put where LeakSanitizer looks.
+ * handed to epoll (data.ptr) or to a timer (sigev_value), and nowhere else,
+ * comes back with the next event, and what it points to is not lost. /proc
+ * shows these pointers: they are put where LeakSanitizer looks.
  */
 #include <fcntl.h>
 #include <sanitizer/lsan_interface.h>
