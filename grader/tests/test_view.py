@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from grader import procfs, sockets, view, workplace
+from grader import procfs, sockets, view, watch, workplace
 from grader.client import Client
 from grader.failure import Failure, Finding
 from grader.program import Program
@@ -108,7 +108,8 @@ def test_bytes_that_come_after_the_tasks_were_looked_at_are_not_forgotten(
         return [s._replace(rx_queue=20) if s.remote_port == near else s for s in ask()]
 
     monkeypatch.setattr(sockets, "in_use", as_if_bytes_had_just_come)
-    end = time.monotonic() + 1.0
+    # Longer than even what cannot be has to last before it is believed.
+    end = time.monotonic() + watch.LASTING_SECONDS["withheld"] + 2.0
     with pytest.raises(TimeoutError):
         server.wait(lambda: _is_over(end), "nothing is wrong", awaited=[client])
 
@@ -132,8 +133,6 @@ def test_what_cannot_be_is_said_loudly_and_has_to_last(
     starts: Starts, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Here it lasts: the kernel was told to keep three bytes to itself."""
-    from grader import watch
-
     monkeypatch.setenv(watch.LOUD, "1")
     server = starts("wrong/3/waits_in_the_kernel_for_more")
     client = server.connect("a client")
