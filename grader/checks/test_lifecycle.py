@@ -40,8 +40,10 @@ def _others_go_on(
     server: Server, other: Client, rng: random.Random, after: str
 ) -> None:
     server.expect_alive(after)
-    other.converse(line(rng))
-    server.connect("a newcomer").converse(line(rng))
+    newcomer = server.connect("a newcomer")
+    for client in (other, newcomer):
+        client.send(line(rng))
+    server.expect_echoes([other, newcomer])
 
 
 def _leave_in_three_ways(server: Server, rng: random.Random, leave: Leave) -> None:
