@@ -95,9 +95,8 @@ def cell(
     """The command that runs PROGRAM with ARGV (its name first) in a cell.
 
     It reads the refused system calls from FILTER_FD, and the files of ETC from theirs
-    (own_etc). On STATUS_FD it reports its
-    child's pid, as JSON. MORE are libraries besides the C library's (SANITIZERS or
-    CHECK), EXTRA are more options for bwrap.
+    (own_etc). On STATUS_FD it reports its child's pid, as JSON. MORE are libraries
+    besides the C library's (SANITIZERS or CHECK), EXTRA are more options for bwrap.
     """
     command = ["/usr/bin/bwrap", *_NAMESPACES, "--seccomp", str(filter_fd)]
     command += ["--hostname", _HOST_NAME]
