@@ -17,10 +17,8 @@ LOOKS, LOOKS_AT_AN_ANSWER = 30, 8
 
 
 def _serve_three(server: Server, rng: random.Random) -> None:
-    crowd = server.connect_crowd(3)
-    for client in crowd:
-        client.send(line(rng))
-    server.expect_echoes(crowd)
+    for client in server.connect_crowd(3):
+        client.converse(line(rng))
     server.settle()
 
 
