@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 
 from grader.bench import Bench
-from grader.checks import as_time_allows, check
+from grader.checks import check, unless_held_back
 from grader.guard import CROWD
 from grader.payload import line, readable
 from grader.server import Server, crowd_size
@@ -47,7 +47,7 @@ def test_a_client_that_stops_in_mid_message_delays_nobody(
 def test_two_clients_take_turns_byte_by_byte(server: Server) -> None:
     left = server.connect("the left one")
     right = server.connect("the right one", twin=left)
-    for one, another in as_time_allows(zip(b"left, \n", b"RIGHT \n"), 4):
+    for one, another in unless_held_back(zip(b"left, \n", b"RIGHT \n"), server, 4):
         left.send(bytes([one]))
         right.send(bytes([another]))
         server.expect_echoes([right, left])

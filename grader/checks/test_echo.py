@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from grader.checks import as_time_allows, check
+from grader.checks import as_time_allows, check, unless_held_back
 from grader.payload import COMMANDS, EVERY_BYTE, line, readable
 from grader.server import Server
 
@@ -41,7 +41,7 @@ def test_it_echoes_megabytes_streamed_both_ways(
 @check("echo/single_bytes")
 def test_it_echoes_each_byte_as_it_comes(server: Server) -> None:
     client = server.connect("a client")
-    for byte in as_time_allows(b"by bytes\n", 5):
+    for byte in unless_held_back(b"by bytes\n", server, 5):
         client.converse(bytes([byte]))
 
 

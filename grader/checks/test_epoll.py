@@ -16,8 +16,8 @@ from grader.view import is_our_output
 LOOKS, LOOKS_AT_AN_ANSWER = 30, 8
 
 
-def _serve_three(server: Server, rng: random.Random) -> None:
-    """Three clients are there, all accepted, and one of them has spoken."""
+def _three_clients(server: Server, rng: random.Random) -> None:
+    """Connect three clients, have all of them accepted, and one served."""
     crowd = server.connect_crowd(3)
     crowd[1].converse(line(rng))
     server.settle()
@@ -25,7 +25,7 @@ def _serve_three(server: Server, rng: random.Random) -> None:
 
 @check("epoll/one_thread")
 def test_it_is_one_process_with_one_thread(server: Server, rng: random.Random) -> None:
-    _serve_three(server, rng)
+    _three_clients(server, rng)
     with server.another_check_tells():
         server.flood(deaf_client(server), readable(rng, MIB), FLOOD)
     tasks = procfs.tasks(server.program.pid or 0)
@@ -95,13 +95,13 @@ def _not_watched(server: Server, fds: list[int], what: str) -> Failure | None:
 
 @check("epoll/listener")
 def test_epoll_watches_the_listening_socket(server: Server, rng: random.Random) -> None:
-    _serve_three(server, rng)
+    _three_clients(server, rng)
     _expect_watched(server, False, "the listening socket")
 
 
 @check("epoll/connections")
 def test_epoll_watches_every_connection(server: Server, rng: random.Random) -> None:
-    _serve_three(server, rng)
+    _three_clients(server, rng)
     _expect_watched(server, True, "a connection")
 
 
@@ -183,7 +183,7 @@ def test_it_waits_in_epoll_wait_and_nowhere_else(
 ) -> None:
     expect_no_other_sleep(server, "while nobody is there", silence(server))
     expect_no_other_sleep(server, "while one client talks", _talk(server, rng))
-    _serve_three(server, rng)
+    _three_clients(server, rng)
     expect_no_other_sleep(server, "while four clients are silent", silence(server))
     expect_no_other_sleep(server, "while clients leave", _farewells(server, rng))
     expect_no_other_sleep(server, "while a client does not read", _flood(server, rng))

@@ -61,7 +61,7 @@ def _leave_in_three_ways(server: Server, rng: random.Random, leave: Leave) -> No
 def test_a_clean_close_goes_unnoticed(server: Server, rng: random.Random) -> None:
     other = server.connect("the other one")
     other.converse(line(rng))
-    for _ in as_time_allows(range(5), 3, 0.5):
+    for _ in as_time_allows(range(5), 3):
         _leave_in_three_ways(server, rng, Client.close)
     _others_go_on(server, other, rng, "after clients had closed")
 
@@ -70,7 +70,7 @@ def test_a_clean_close_goes_unnoticed(server: Server, rng: random.Random) -> Non
 def test_a_reset_goes_unnoticed(server: Server, rng: random.Random) -> None:
     other = server.connect("the other one")
     other.converse(line(rng))
-    for _ in as_time_allows(range(5), 3, 0.5):
+    for _ in as_time_allows(range(5), 3):
         _leave_in_three_ways(server, rng, Client.reset)
     _others_go_on(server, other, rng, "after clients had broken off")
 
