@@ -38,8 +38,7 @@ PATIENCE_SECONDS = 4.0
 
 @dataclass
 class Bench:
-    """One stage's submission, built, and all that a check needs to run it. passed are
-    the ids of the checks that it has passed by now."""
+    """One stage's submission, built, and all that a check needs to run it."""
 
     stage: int
     checks: dict[str, Check]
@@ -49,7 +48,6 @@ class Bench:
     seed: int
     patience: float = PATIENCE_SECONDS
     warnings: list[str] = field(default_factory=list)
-    passed: set[str] = field(default_factory=set)
     _refused: list[str] | None = None
     _built: dict[str, Path | None] = field(default_factory=dict)
 

@@ -47,7 +47,7 @@ _EXPORTS = {
 }
 
 
-_MOST_JOBS = 64
+_MOST_JOBS, _LONGEST = 64, 86_400
 
 
 class _Parser(argparse.ArgumentParser):
@@ -66,6 +66,13 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds <= 60:
         raise argparse.ArgumentTypeError(f"{text!r} is no time from 0 to 60 seconds")
     return seconds
+
+
+def _budget(text: str) -> float:
+    """A number of seconds, at least one."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"no seconds from 1 to {_LONGEST}: '{text}'")
+    return float(text)
 
 
 def _stage(text: str) -> int:
@@ -127,6 +134,14 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument(
         "--patience", type=_seconds, default=4.0, metavar="SECONDS",
         help="how long silent clients stay connected, at the least (4)",
+    )  # fmt: skip
+    grade.add_argument(
+        "--jobs", type=_count, metavar="N",
+        help="so many checks at once (default: as many as serve the machine)",
+    )  # fmt: skip
+    grade.add_argument(
+        "--budget", type=_budget, default=float("inf"), metavar="SECONDS",
+        help="the time that all may take (default: as long as it takes)",
     )  # fmt: skip
     for name, what in _REPORTS.items():
         grade.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write {what}")
@@ -245,6 +260,7 @@ def _grade(options: argparse.Namespace) -> int:
         from grader import grade as grading
         from grader import guard
         from grader import isolation as isolating
+        from grader import workers
         from grader.report.terminal import Terminal
 
     if options.classroom50:
@@ -260,6 +276,8 @@ def _grade(options: argparse.Namespace) -> int:
         isolation,
         options.first,
         options.patience,
+        options.jobs or workers.as_many_as_serve(),
+        time.monotonic() + options.budget,
         not any(getattr(options, name) for name in _EXPORTS),
     )
     result = grading.begin(request)

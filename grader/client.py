@@ -23,6 +23,10 @@ LOCALHOST = 0x7F000001
 
 _PIECE = 256 << 10
 
+# Where received bytes are put first: memory that is always there. To ask for so much,
+# and give most of it back, takes longer than to receive a line.
+_ROOM = bytearray(_PIECE)
+
 # Bytes that are shown of those that are missing.
 _QUOTED = 12
 
@@ -109,15 +113,15 @@ class Connection:
     def pull(self) -> bool:
         """Receive what is there, up to a piece; whether anything moved."""
         try:
-            data = self.sock.recv(_PIECE)
+            count = self.sock.recv_into(_ROOM)
         except BlockingIOError:
             return False
         except OSError as error:
             self._cut(error)
             return True
-        if data:
-            self.received += len(data)
-            self._came_in(data)
+        if count:
+            self.received += count
+            self._came_in(bytes(memoryview(_ROOM)[:count]))
         else:
             self.ended = "end"
             self.scene.note(self.name, "sees the other side close")
@@ -219,7 +223,7 @@ class Client(Connection):
     def __init__(self, scene: Scene, sock: socket.socket, name: str) -> None:
         super().__init__(scene, sock, name)
         self._due = bytearray()
-        self._returned = b""  # the last bytes that came back rightly
+        self._returned = bytearray()  # the last bytes that came back rightly
         self._fault: Fault | None = None
         self.may_be_cut = False
 
@@ -229,17 +233,19 @@ class Client(Connection):
         return len(self._due) + self.queued
 
     def _gone_out(self, count: int) -> None:
-        self._due += self._queue[:count]
+        with memoryview(self._queue) as queue:
+            self._due += queue[:count]
         super()._gone_out(count)
 
     def _came_in(self, data: bytes) -> None:
         super()._came_in(data)
-        due = bytes(self._due[: len(data)])
-        if due == data:
+        if self._due.startswith(data):
             del self._due[: len(data)]
-            self._returned = (self._returned + data[-_REMEMBERED:])[-_REMEMBERED:]
+            self._returned += data
+            if len(self._returned) > 2 * _REMEMBERED:
+                del self._returned[:-_REMEMBERED]
         elif not self._fault:
-            self._differ(due, data)
+            self._differ(bytes(self._due[: len(data)]), data)
 
     def _differ(self, due: bytes, data: bytes) -> None:
         """Say where what came parts from what was due."""
@@ -249,9 +255,9 @@ class Client(Connection):
             message = f"{self.name} got {in_bytes(len(data) - at)} that it never sent"
         else:
             message = f"{self.name} got a wrong byte, at offset {offset}"
-        before = (self._returned + data[:at])[-_REMEMBERED:]
+        before = bytes(self._returned + data[:at])[-_REMEMBERED:]
         others = {
-            other.name: other._returned + other._due
+            other.name: bytes(other._returned[-_REMEMBERED:] + other._due)
             for other in self.scene.connections
             if isinstance(other, Client) and other is not self
         }
@@ -262,14 +268,16 @@ class Client(Connection):
             likeness(bytes(self._due[at:]), data[at:], before, others),
         )
 
-    def has_had(self, sent: bytes, came: bytes) -> None:
-        """It has connected, SENT and received what CAME, before it was looked after."""
-        self.connected = True
-        self.sent = len(sent)
-        self._due += sent
-        if came:
-            self.received = len(came)
-            self._came_in(came)
+    def has_sent(self, data: bytes) -> None:
+        """It has sent DATA before it was looked after."""
+        self.sent += len(data)
+        self._due += data
+
+    def has_had(self, data: bytes) -> None:
+        """It has received DATA before it was looked after."""
+        if data:
+            self.received += len(data)
+            self._came_in(data)
 
     def expect_echo(self) -> None:
         """Expect all that was sent, and is queued, to come back."""

@@ -56,6 +56,10 @@ _ALARMS = sum(
 )
 
 
+# So many bytes of a file are asked for at once.
+_AT_ONCE = 1 << 16
+
+
 @dataclass(frozen=True)
 class Call:
     """The system call that a sleeping thread is in."""
@@ -109,13 +113,21 @@ class Task:
         return self.state in "SD" and self.call is not None
 
 
-def read(path: str, limit: int = -1) -> str:
-    """The text of a file of /proc, up to LIMIT characters; "" if it is not there."""
+def read(path: str) -> str:
+    """The text of a file of /proc; "" if it is not there."""
+    pieces = []
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(limit)
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
+    try:
+        while piece := os.read(file, _AT_ONCE):
+            pieces.append(piece)
+    except OSError:
+        return ""
+    finally:
+        os.close(file)
+    return b"".join(pieces).decode(errors="replace")
 
 
 @functools.cache

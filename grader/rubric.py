@@ -11,7 +11,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Check:
-    """One check of a stage. needs are the ids of those it builds on."""
+    """One check of a stage. needs are the ids of those it builds on; takes says about
+    how many seconds it takes a right program."""
 
     id: str
     title: str
@@ -19,6 +20,7 @@ class Check:
     points: int
     hint: str
     needs: tuple[str, ...] = ()
+    takes: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -104,3 +106,15 @@ def in_order(checks: dict[str, Check], first: Collection[str]) -> dict[str, Chec
     for id in (*(id for id in checks if id in first), *checks):
         put(id)
     return ordered
+
+
+def urgency(checks: dict[str, Check]) -> dict[str, float]:
+    """For each of CHECKS, by id, how many seconds have to pass, at the least, from its
+    beginning until all that builds on it is done, too."""
+    seconds = {id: check.takes for id, check in checks.items()}
+    for id in reversed(list(checks)):
+        for needed in checks[id].needs:
+            if needed in checks:
+                longest = checks[needed].takes + seconds[id]
+                seconds[needed] = max(seconds[needed], longest)
+    return seconds

@@ -44,6 +44,7 @@ class Scene:
         self._naps = Naps()
         self.held_back = 0  # how often the kernel took its time to deliver something
         self.transcript = Transcript()
+        self.closing = contextlib.ExitStack()  # what is done when the program has ended
 
     def note(self, who: str, does: str, data: bytes = b"", count: int = 0) -> None:
         """Remember that WHO DOES something, with COUNT bytes that begin with DATA."""
@@ -55,6 +56,12 @@ class Scene:
         """Take a connection into the loop."""
         self.connections.append(connection)
         self.update(connection)
+
+    def remove(self, connection: Connection) -> None:
+        """Take a connection out of the loop."""
+        self.connections.remove(connection)
+        if self._masks.pop(connection, 0):
+            self._selector.unregister(connection.sock)
 
     def update(self, connection: Connection) -> None:
         """Watch for what a connection wants now, and see whether it is all right."""
@@ -360,6 +367,7 @@ class Scene:
                     connection.sock.close()
         self._selector.close()
         self.program.stop()
+        self.closing.close()
 
 
 def free_port(host: str = "127.0.0.1") -> int:

@@ -196,8 +196,14 @@ class Server(Backpressure):
 
     def take_in(self, client: Client) -> None:
         """Look after CLIENT, which has connected and spoken by itself until now."""
+        client.connected = True
         self._ports[client] = client.sock.getsockname()[1]
         self.add(client)
+
+    def let_go(self, client: Client) -> None:
+        """Look after CLIENT no more."""
+        self.remove(client)
+        del self._ports[client]
 
     def expect_accepted(self, but: int = 0) -> None:
         """Expect all connections (BUT so many) to be accepted by the server."""

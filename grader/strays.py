@@ -26,6 +26,12 @@ def adopt() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def begin() -> None:
+    """In a process that was forked from one of ours: it has children of its own."""
+    _known.clear()
+    adopt()
+
+
 def know(pid: int) -> None:
     """PID is a child of ours that somebody waits for."""
     _known.add(pid)

@@ -50,6 +50,16 @@ def use(pid: int) -> Use:
     return Use(threads, kilobytes << 10, ticks / os.sysconf("SC_CLK_TCK"))
 
 
+def times_run(pid: int) -> list[str]:
+    """How often, and for how long, each thread of PID's tree has run: while that stays
+    as it is, they have done nothing. (proc_pid_schedstat(5))"""
+    return [
+        read(f"/proc/{process}/task/{tid}/schedstat")
+        for process in tree(pid)
+        for tid in numbers(f"/proc/{process}/task")
+    ]
+
+
 def proportional_bytes(pid: int) -> int:
     """Memory of PID's tree that holds data, shared pages counted once. Slow."""
     kilobytes = 0
@@ -114,6 +124,12 @@ def kernel_bytes() -> int:
 def shared_bytes() -> int:
     """Memory that processes share, of the whole machine: cheap."""
     size = re.search(r"^Shmem: +(\d+)", read("/proc/meminfo"), re.M)
+    return int(size[1]) << 10 if size else 0
+
+
+def available_bytes() -> int:
+    """Memory of the machine that is there to be used."""
+    size = re.search(r"^MemAvailable: +(\d+)", read("/proc/meminfo"), re.M)
     return int(size[1]) << 10 if size else 0
 
 

@@ -9,6 +9,7 @@ says what each finding claims, and what could have made it false.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 from grader import procfs, sockets
@@ -116,6 +117,16 @@ class View:
         self._port = port
         self._look()
 
+    @functools.cached_property
+    def _links(self) -> dict[int, str]:
+        """Its descriptors. A server may have thousands: they are looked at once."""
+        return procfs.descriptors(self._pid)
+
+    @functools.cached_property
+    def _watched(self) -> dict[int, dict[int, int]]:
+        """Its interest lists."""
+        return procfs.watched(self._pid)
+
     def _look(self) -> None:
         port, seen = self._port, sockets.in_use()
         connections = [s for s in seen if s.state != sockets.LISTEN]
@@ -174,7 +185,8 @@ class View:
     def _named(self, pid: int, call: Call) -> tuple[str, Peer | None]:
         """Words for what a call is about, and the peer if it is a connection."""
         fd = call.descriptor()
-        link = procfs.descriptors(pid).get(fd, "") if fd is not None else ""
+        links = self._links if pid == self._pid else procfs.descriptors(pid)
+        link = links.get(fd, "") if fd is not None else ""
         for peer in self._peers:
             theirs = self._theirs(peer)
             if theirs and link == f"socket:[{theirs.inode}]":
@@ -191,7 +203,7 @@ class View:
         evidence: dict[str, object] = {"pid": self._pid}
         waiting = self._what_waits(evidence)
         inode = evidence.pop("inode", None)
-        evidence["loop"] = any(procfs.watched(self._pid).values())
+        evidence["loop"] = any(self._watched.values())
         if task is None or call is None:
             return Finding("asleep", f"the program sleeps{waiting}", evidence)
         about, peer = self._named(task.pid, call)
@@ -253,9 +265,9 @@ class View:
         return f", while {', and '.join(parts)}" if parts else ""
 
     def _accepted(self) -> int:
-        """How many of those who are there it has accepted."""
-        theirs = (self._theirs(peer) for peer in self._peers)
-        return sum(socket is not None and socket.inode > 0 for socket in theirs)
+        """How many clients it has accepted, of those who are there."""
+        ends = self._of_ours.values()
+        return sum(end.local_port == self._port and end.inode > 0 for end in ends)
 
     def _unread(self, peer: Peer, theirs: Socket) -> str:
         """What of PEER waits unread, and on which descriptor."""
@@ -269,8 +281,8 @@ class View:
 
     def _descriptor_of(self, inode: object) -> int | None:
         """The descriptor by which the program has the socket INODE."""
-        links = procfs.descriptors(self._pid).items()
-        return next((fd for fd, link in links if link == f"socket:[{inode}]"), None)
+        links, name = self._links.items(), f"socket:[{inode}]"
+        return next((fd for fd, link in links if link == name), None)
 
     def _door(self, call: Call, evidence: dict[str, object]) -> str:
         """For whom waits to be accepted: whether epoll watches the listening socket."""
@@ -279,7 +291,7 @@ class View:
         fd = self._descriptor_of(self._listener.inode) if self._listener else None
         if fd is None:
             return ""
-        for interest in procfs.watched(self._pid).values():
+        for interest in self._watched.values():
             if fd in interest:
                 events = procfs.event_names(interest[fd])
                 evidence["door_watched_for"] = events
@@ -299,12 +311,12 @@ class View:
             waits = self._listener if evidence.get("backlog") else None
             inode = waits.inode if waits else 0
         fd = self._descriptor_of(inode) if inode else None
-        events = procfs.watched(self._pid).get(call.args[0], {}).get(fd or -1, 0)
+        events = self._watched.get(call.args[0], {}).get(fd or -1, 0)
         return events & (procfs.EPOLLIN | procfs.EPOLLET) == procfs.EPOLLIN
 
     def _interest(self, inode: object, evidence: dict[str, object]) -> str:
         """Whether its epoll instance watches the socket INODE, that it should serve."""
-        watched = procfs.watched(self._pid)
+        watched = self._watched
         if not inode or not watched:
             return ""
         fd = self._descriptor_of(inode)

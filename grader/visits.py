@@ -1,26 +1,29 @@
-"""Thousands of clients, one after the other, that come, are served, and leave.
+"""Clients by the thousand: plain sockets, for there is no time for more with so many.
 
-Nothing of them is kept, so that ten thousand take a second. Where one does not get
-what it is due, it is handed to the server's loop, which waits, looks, and judges as
-it does with any other client.
+Those that do not get what they are due are handed to the server's loop, which waits,
+looks, and judges as it does with any other client.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+import random
 import socket
 import struct
+from collections.abc import Iterator
 
 from grader.client import Client
 from grader.guard import CROWD
+from grader.payload import line
 from grader.server import Server, crowd_size
 
-# So many of them are there at once, if the backlog has room for them: no more than any
+# So many visitors are there at once, if the backlog has room for them: no more than any
 # server takes; or a whole crowd, where the kernel holds each answer back for a while.
 _TOGETHER = 50
 
-# How long an answer may take before the loop looks after it: half a second, as a struct
-# timeval (socket(7), SO_RCVTIMEO). No judgement.
+# How long a connection or an answer may take before the loop looks after it: half a
+# second, as a struct timeval (socket(7), SO_RCVTIMEO). No judgement.
 _A_GLANCE = struct.pack("@ll", 0, 500_000)
 
 _BREAK_OFF = struct.pack("ii", 1, 0)  # socket(7), SO_LINGER: close() sends RST
@@ -28,74 +31,127 @@ _BREAK_OFF = struct.pack("ii", 1, 0)  # socket(7), SO_LINGER: close() sends RST
 
 def come_and_go(server: Server, count: int, data: bytes, before: int = 0) -> None:
     """Have COUNT clients come to SERVER, each send DATA, get it back, and leave, one
-    in five by a reset. BEFORE them there were so many, by which they are named. Raises
-    Failure."""
+    in five by a reset. BEFORE them there were so many, by which they are named. Nothing
+    of them is kept, so that ten thousand take a second. Raises Failure."""
     server.note(f"clients {before + 1} to {before + count}", "come, speak, and leave")
     at_once = crowd_size(CROWD) if server.held_back else _TOGETHER
     while count > 0:
         together = min(count, server.backlog + 1, at_once)
-        visitors = [_come(server, data) for _ in range(together)]
-        answers = _answers(visitors, len(data))
-        if all(answer == data for answer in answers):
-            _leave(visitors)
-        else:
-            _look_after(server, visitors, data, answers, before)
+        numbers = range(before + 1, before + together + 1)
+        visitors = {number: _come(server, number) for number in numbers}
+        _send(visitors, dict.fromkeys(visitors, data))
+        _expect(server, visitors, dict.fromkeys(visitors, data))
+        for number, visitor in visitors.items():
+            if number % 5 == 0:
+                visitor.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BREAK_OFF)
+            visitor.close()
         before += together
         count -= together
 
 
-def _come(server: Server, data: bytes) -> socket.socket:
-    """A socket of ours that is connected to SERVER, and has sent DATA."""
+class Crowd:
+    """Clients of SERVER that stay, until it is closed: 1, 2, and so on."""
+
+    def __init__(self, server: Server, rng: random.Random) -> None:
+        self._server = server
+        self._rng = rng
+        self._members: dict[int, socket.socket] = {}
+        server.closing.callback(self._close)
+
+    def grow(self, count: int) -> None:
+        """Let there be COUNT of them, connected, and accepted by the server. Raises
+        Failure."""
+        server, begin = self._server, len(self._members) + 1
+        server.note(f"clients {begin} to {count}", "connect")
+        while begin <= count:
+            end = min(count + 1, begin + min(server.backlog + 1, crowd_size(CROWD)))
+            for number in range(begin, end):
+                self._members[number] = _come(server, number)
+            if server.waiting():
+                newest = self._members[end - 1]
+                with _looked_after(server, {end - 1: newest}):
+                    server.expect_accepted()
+            begin = end
+
+    def converse(self, at_once: int = CROWD) -> None:
+        """Have each of them send a line of its own, so many AT_ONCE, in another order
+        than they came, and get it back. Raises Failure."""
+        everyone = list(self._members)
+        self._rng.shuffle(everyone)
+        self._server.note("all of them", "speak, in another order than they came")
+        for begin in range(0, len(everyone), at_once):
+            some = everyone[begin : begin + at_once]
+            data = {number: line(self._rng) for number in some}
+            with self._server.held_down(os.SCHED_IDLE):
+                _send(self._members, data)
+            _expect(self._server, {n: self._members[n] for n in some}, data)
+
+    def _close(self) -> None:
+        for member in self._members.values():
+            member.close()
+
+
+def _come(server: Server, number: int) -> socket.socket:
+    """A socket of ours that is connected to SERVER. Raises Failure."""
     visitor = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    visitor.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _A_GLANCE)
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        visitor.setsockopt(socket.SOL_SOCKET, option, _A_GLANCE)
     try:
         visitor.connect(("127.0.0.1", server.port))
     except OSError as error:
+        visitor.close()
         server.connect("a client")  # the loop says why, if it finds out
-        raise server.failure(f"a client cannot connect: {error}") from None
-    with contextlib.suppress(OSError):  # no answer will come, and that is seen
-        visitor.send(data)
+        raise server.failure(f"client {number} cannot connect: {error}") from None
     return visitor
 
 
-def _answers(visitors: list[socket.socket], count: int) -> list[bytes]:
-    """What has come back to each of VISITORS of COUNT bytes: when all have, or not for
-    a moment; the others are not waited for then."""
-    answers = []
-    for visitor in visitors:
-        answer = b""
+def _send(visitors: dict[int, socket.socket], data: dict[int, bytes]) -> None:
+    """Have each of VISITORS, by number, send its DATA, if there are any."""
+    for number, sent in data.items():
+        with contextlib.suppress(OSError):  # no answer will come, and that is seen
+            visitors[number].send(sent)
+
+
+def _expect(
+    server: Server, visitors: dict[int, socket.socket], data: dict[int, bytes]
+) -> None:
+    """Expect each of VISITORS, by number, to get its DATA back. Raises Failure."""
+    answers = _answers(visitors, data)
+    if answers == data:
+        return
+    with _looked_after(server, visitors) as clients:
+        for number, client in clients.items():
+            client.has_sent(data[number])
+        for number, client in clients.items():
+            client.has_had(answers[number])
+            server.update(client)
+        server.expect_echoes(list(clients.values()))
+
+
+def _answers(
+    visitors: dict[int, socket.socket], data: dict[int, bytes]
+) -> dict[int, bytes]:
+    """What has come back to each of VISITORS of its DATA: when all have, or not for a
+    moment; the others are not waited for then."""
+    answers, flags = {}, socket.MSG_WAITALL
+    for number, visitor in visitors.items():
+        answers[number] = b""
         with contextlib.suppress(OSError):
-            answer = visitor.recv(count, socket.MSG_WAITALL)
-        if len(answer) < count:
-            for other in visitors:
-                other.setblocking(False)
-        answers.append(answer)
+            answers[number] = visitor.recv(len(data[number]), flags)
+        if len(answers[number]) < len(data[number]):
+            flags = socket.MSG_DONTWAIT
     return answers
 
 
-def _leave(visitors: list[socket.socket]) -> None:
-    for number, visitor in enumerate(visitors):
-        if number % 5 == 0:
-            visitor.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BREAK_OFF)
-        visitor.close()
-
-
-def _look_after(
-    server: Server,
-    visitors: list[socket.socket],
-    data: bytes,
-    answers: list[bytes],
-    before: int,
-) -> None:
-    """Expect each of VISITORS, who have sent DATA, to get the rest of their ANSWERS as
-    any client does, and have them leave. Raises Failure."""
-    clients = []
-    for number, (visitor, answer) in enumerate(zip(visitors, answers), before + 1):
-        client = Client(server, visitor, f"client {number}")
-        client.has_had(data, answer)
+@contextlib.contextmanager
+def _looked_after(
+    server: Server, visitors: dict[int, socket.socket]
+) -> Iterator[dict[int, Client]]:
+    """VISITORS as clients in SERVER's loop, meanwhile."""
+    clients = {n: Client(server, v, f"client {n}") for n, v in visitors.items()}
+    for client in clients.values():
         server.take_in(client)
-        clients.append(client)
-    server.expect_echoes(clients)
-    for client in clients:
-        client.close()
-    server.forget_closed()
+    yield clients
+    for client in clients.values():
+        server.let_go(client)
+        client.sock.setblocking(True)

@@ -104,20 +104,12 @@ def server(start: Callable[..., Server]) -> Server:
     return start()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def vigil(bench: Bench) -> Iterator[Vigil]:
-    """The server that runs beside the checks (see vigil.py)."""
+    """A server with clients that stay (see vigil.py)."""
     kept = Vigil(bench)
     yield kept
     kept.close()
-
-
-@pytest.fixture(autouse=True)
-def beside(vigil: Vigil) -> Iterator[None]:
-    """Goes on with that server before and after each check."""
-    vigil.go_on()
-    yield
-    vigil.go_on()
 
 
 @pytest.fixture

@@ -8,12 +8,16 @@ from collections.abc import Callable
 
 from grader.bench import Bench
 from grader.checks import check, unless_held_back
-from grader.guard import CROWD
+from grader import procfs
+from grader.guard import CROWD, MULTITUDE, most_clients, most_descriptors
 from grader.payload import line, readable
 from grader.server import Server, crowd_size
+from grader.visits import Crowd
 
-# Of a crowd a few speak one after the other, and the rest so many at once.
-FEW, AT_ONCE = 3, 400
+FEW = 10
+DESCRIPTORS_FOR_ALL = 30_100
+def largest_crowd(each: float) -> int:
+    return min(MULTITUDE, most_clients(), int((min(DESCRIPTORS_FOR_ALL,most_descriptors()) - 15) / max(1, min(each, 3))))
 
 
 @check("concurrency/idle_client")
@@ -55,22 +59,22 @@ def test_two_clients_take_turns_byte_by_byte(server: Server) -> None:
 
 @check("concurrency/thousand")
 def test_a_thousand_clients_are_served_in_any_order(
-    server: Server, rng: random.Random
+    start: Callable[..., Server], rng: random.Random, record_property: Callable[[str, object], None]
 ) -> None:
-    crowd = server.connect_crowd(crowd_size(CROWD))
-    rng.shuffle(crowd)
-    for client in crowd[:FEW]:  # all are connected before the first is served
-        client.converse(line(rng))
-    for begin in range(FEW, len(crowd), AT_ONCE):
-        some = crowd[begin : begin + AT_ONCE]
-        for client in some:
-            client.send(line(rng))
-        server.expect_echoes(some)
-    rng.shuffle(crowd)
-    with server.held_down(os.SCHED_IDLE):
-        for client in crowd:
-            client.send(line(rng, 200))
-    server.expect_echoes(crowd)
+    server = start(descriptors=(1024, DESCRIPTORS_FOR_ALL))
+    before = server.all_descriptors()
+    crowd = Crowd(server, rng)
+    crowd.grow(FEW)
+    crowd.converse(at_once=1)
+    each = (server.all_descriptors() - before) / FEW
+    crowd.grow(crowd_size(CROWD))
+    crowd.converse(at_once=CROWD)
+    if len(procfs.tasks(server.program.pid or 0)) > CROWD:
+        return
+    count = largest_crowd(each)
+    record_property("clients", count)
+    crowd.grow(count)
+    crowd.converse(at_once=CROWD)
 
 
 @check("concurrency/burst")

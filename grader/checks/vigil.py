@@ -45,11 +45,7 @@ class Vigil:
 
     def go_on(self) -> None:
         """Start it as soon as that can be, and go on with it: never waits for long."""
-        check = self._bench.checks.get(CHECK)
-        if check is None or self._failure or self._stands:
-            return
-        needs = {id for id in check.needs if id in self._bench.checks}
-        if self._server is None and not needs <= self._bench.passed:
+        if self._failure or self._stands:
             return
         try:
             if self._server is None:

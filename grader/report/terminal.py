@@ -20,12 +20,11 @@ class Terminal:
 
     def __init__(self, out: TextIO, width: int = 0) -> None:
         self._screen = Screen(out, width)
-        self._tried = 0
         self._total = 0
 
     def stage_begins(self, stage: StageResult, shown: str) -> None:
         """See grade.Progress."""
-        self._tried, self._total = 0, len(stage.checks)
+        self._total = len(stage.checks)
         self._screen.line(self._screen.bold(f"Stage {stage.stage}: {one_line(shown)}"))
         self._screen.live("compiling")
 
@@ -45,10 +44,12 @@ class Terminal:
             self._screen.line(f"    {line}")
         if len(output) > _BUILD_LINES:
             self._screen.line(f"    … {len(output) - _BUILD_LINES} lines more")
+
+    def climbed(self, stage: StageResult) -> None:
+        """See grade.Progress."""
         if stage.milestones:
             self._ladder(stage)
-        if stage.status == "grader_error":  # that is, not done yet
-            self._screen.line("  Checks")
+        self._screen.line("  Checks")
 
     def _ladder(self, stage: StageResult) -> None:
         """The milestones, from the first to the last, and which one is next."""
@@ -68,13 +69,13 @@ class Terminal:
                 for line in wrapped(milestone.message, self._screen.width - 6):
                     self._screen.line(f"      {line}")
 
-    def check_begins(self, check: Check) -> None:
+    def checks_begin(self, under_way: list[Check], done: int) -> None:
         """See grade.Progress."""
-        self._screen.live(f"[{self._tried + 1}/{self._total}] {check.title}")
+        more = f", and {len(under_way) - 1} more" if under_way[1:] else ""
+        self._screen.live(f"[{done}/{self._total}] {under_way[0].title}{more}")
 
     def check_ends(self, check: CheckResult) -> None:
         """See grade.Progress."""
-        self._tried += 1
         points = f"{check.points}/{check.max_points}"
         room = self._screen.width - len(points) - 11
         needs = f" (needs {check.blocked_by})" if check.blocked_by else ""

@@ -1,0 +1,162 @@
+"""Checks run side by side: in workers, each a process with a network of its own.
+
+A worker is forked from the grader when there is something for it to do. It runs one
+check after the other, sends each verdict back through a pipe, and dies with the grader,
+as everything does that it has started.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from typing import Generic, NoReturn, TypeVar
+
+from grader import isolation, strays, usage
+from grader.guard import MEMORY_BYTES
+
+_PR_SET_PDEATHSIG = 1
+# Found by trying (make bench).
+_TO_A_PROCESSOR = 4
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A worker: its process, the pipe to it, and what it does now, if anything."""
+
+    pid: int
+    pipe: Connection
+    job: str = ""
+    since: float = 0.0
+
+
+class Workers(Generic[Answer]):
+    """At most COUNT workers, which do jobs that are known by name: DO, in a worker,
+    makes the answer to one. They are ISOLATED if the grader is in a network of ours."""
+
+    def __init__(
+        self, count: int, isolated: bool, do: Callable[[str], Answer]
+    ) -> None:
+        self._count = count
+        self._isolated = isolated
+        self._do = do
+        self._workers: list[_Worker] = []
+
+    @property
+    def busy(self) -> list[str]:
+        """The jobs that are being done, the oldest first."""
+        return [worker.job for worker in self._workers if worker.job]
+
+    def seconds(self) -> list[float]:
+        """How long the jobs that are being done have taken by now."""
+        now = time.monotonic()
+        return [now - worker.since for worker in self._workers if worker.job]
+
+    @property
+    def have_room(self) -> bool:
+        """Whether one more job may be given now."""
+        return len(self.busy) < self._count
+
+    def give(self, job: str) -> None:
+        """Have a worker do JOB."""
+        free = next((worker for worker in self._workers if not worker.job), None)
+        if free is None:
+            free = self._hire()
+        else:  # the last one is the one that has just begun
+            self._workers.remove(free)
+        self._workers.append(free)
+        free.job, free.since = job, time.monotonic()
+        free.pipe.send(job)
+
+    def done(self, seconds: float) -> list[tuple[str, Answer | None]]:
+        """Wait, at most so many SECONDS, for a job to be done: those that are, each
+        with its answer, or None if its worker has ended without one."""
+        at_work = {worker.pipe: worker for worker in self._workers if worker.job}
+        answers: list[tuple[str, Answer | None]] = []
+        for pipe in wait(list(at_work), seconds):
+            worker = at_work[pipe]  # type: ignore[index]
+            job, worker.job = worker.job, ""
+            try:
+                answers.append((job, worker.pipe.recv()))
+            except (EOFError, ConnectionError):
+                self._dismiss(worker)
+                answers.append((job, None))
+        return answers
+
+    def end(self) -> None:
+        """End all of them, and what they have started."""
+        for worker in list(self._workers):
+            self._dismiss(worker)
+        strays.end()
+
+    def _hire(self) -> _Worker:
+        ours, theirs = Pipe()
+        parent = os.getpid()
+        gc.freeze()  # what is there now is not looked through, and copied, in each
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            for worker in self._workers:
+                worker.pipe.close()
+            self._work(theirs, parent)
+        gc.unfreeze()
+        theirs.close()
+        strays.know(pid)
+        return _Worker(pid, ours)
+
+    def _dismiss(self, worker: _Worker) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(worker.pid, signal.SIGKILL)
+        os.waitpid(worker.pid, 0)
+        strays.forget(worker.pid)
+        worker.pipe.close()
+        self._workers.remove(worker)
+
+    def _work(self, pipe: Connection, parent: int) -> NoReturn:
+        """What a worker does, and all that it does."""
+        try:
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != parent:  # it ended before we could say so
+                os._exit(1)
+            # Ctrl-C is for the grader, which ends us.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+            strays.begin()
+            _keep_memory()
+            if self._isolated:
+                isolation.enter_own_network()
+            while True:
+                pipe.send(self._do(pipe.recv()))
+        except BaseException:  # nobody above us may go on in our place
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+
+
+def as_many_as_serve() -> int:
+    """How many workers serve this machine: checks wait for the most part, and so there
+    are more than processors; but there has to be memory for each program."""
+    processors = len(os.sched_getaffinity(0))
+    room = usage.available_bytes() // MEMORY_BYTES
+    return max(1, min(_TO_A_PROCESSOR * processors, room))
+
+
+def _keep_memory() -> None:
+    """Megabytes come and go all the time: do not ask the kernel for their pages anew
+    each time (mallopt(3))."""
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_M_TRIM_THRESHOLD, 256 << 20)
+    libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)
