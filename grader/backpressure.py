@@ -7,7 +7,7 @@ import socket
 import time
 
 from grader import procfs, sockets
-from grader.client import Client
+from grader.client import LOCALHOST, Client
 from grader.scene import Scene
 from grader.transcript import in_bytes
 
@@ -79,13 +79,9 @@ class Backpressure(Scene):
         # What has arrived is in both queues until it is acknowledged (tcp(7)).
         with contextlib.suppress(OSError):
             client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        ours, theirs = self.ports(client)
-        on_their_way = 0
-        for sock in sockets.in_use():
-            if (sock.local_port, sock.remote_port) == (theirs, ours):
-                on_their_way += sock.tx_queue
-            elif (sock.local_port, sock.remote_port) == (ours, theirs):
-                on_their_way += sock.rx_queue
+        our_port, their_port = self.ports(client)
+        ours, theirs = (client.address, our_port), (LOCALHOST, their_port)
+        on_their_way = sockets.queued(theirs, ours)[1] + sockets.queued(ours, theirs)[0]
         return client.sent - client.received - on_their_way
 
     def sip(self, client: Client, count: int) -> None:

@@ -65,6 +65,7 @@ class Checking:
         self._climbs = not request.only  # still
         self._failing_seconds = self._passing_seconds = 0.0
         self._failed_last = ""
+        self._answers: dict[str, CheckResult | None] = {}  # not yet taken
         self._done: set[str] = set()
         self._told = 0
         self._broken_by: BaseException | None = None
@@ -87,9 +88,11 @@ class Checking:
                 self._progress.climbed(self._stage)
             while waiting or self._workers.busy:
                 waiting = [id for id in waiting if not self._is_begun(id)]
+                waiting = [id for id in waiting if not self._is_begun_early(id)]
                 self._tell()
                 for job, answer in self._workers.done(min(1.0, self._left())):
                     self._take(job, answer)
+                self._judge()
                 if self._left() <= 0:
                     self._out_of_time()
                     break
@@ -107,29 +110,58 @@ class Checking:
         return sorted(self._items, key=lambda id: -seconds[id])
 
     def _is_begun(self, id: str) -> bool:
-        """Begin the check ID, if that can be; or skip it. Whether either was done."""
-        check = self._bench.checks[id]
-        if any(n in self._results and n not in self._done for n in check.needs):
+        """Begin the check ID, if all that it builds on is done; or skip it. Whether
+        either was done."""
+        if not self._stands(id):
             return False
-        if self._is_skipped(check):
+        if self._is_skipped(id):
             return True
+        return self._is_begun_early(id)
+
+    def _is_begun_early(self, id: str) -> bool:
+        """Begin the check ID, if there is room. What it builds on may not be done yet:
+        its answer waits for that."""
         if not self._workers.have_room:
             return False
         self._workers.give(id)
         return True
 
-    def _is_skipped(self, check: Check) -> bool:
-        """Whether CHECK is skipped: its foundation failed, or it comes too late."""
-        result = self._results[check.id]
-        for needed in map(self._results.get, check.needs):
-            if needed and needed.status != "passed":
-                blocked_by = needed.blocked_by or needed.id
-                self._skip(result, blocked_by, f"it builds on {blocked_by}, which failed")
-                return True
+    def _stands(self, id: str) -> bool:
+        """Whether it is known what became of all that the check ID builds on."""
+        needs = self._bench.checks[id].needs
+        return all(n in self._done or n not in self._results for n in needs)
+
+    def _judge(self) -> None:
+        """Take the answers to checks of which all that they build on is done; whose
+        foundation has failed is skipped, if its answer is here or not."""
+        for id in self._results:
+            if not self._stands(id) or id in self._done:
+                continue
+            if id in self._answers and not self._lacks_foundation(id):
+                self._record(self._results[id], self._answers.pop(id))
+            elif (id in self._answers or id in self._workers.busy) and self._lacks_foundation(id):
+                self._workers.give_up(id)
+                self._answers.pop(id, None)
+
+    def _is_skipped(self, id: str) -> bool:
+        """Whether the check ID is skipped: its foundation failed, or it comes too
+        late."""
+        if self._lacks_foundation(id):
+            return True
         if self._failing_seconds > FAILING_SECONDS:
             why = f"the checks that failed took {FAILING_SECONDS:.0f} s"
-            self._skip(result, self._failed_last, why)
+            self._skip(self._results[id], self._failed_last, why)
             return True
+        return False
+
+    def _lacks_foundation(self, id: str) -> bool:
+        """Skip the check ID if something that it builds on failed: whether it did."""
+        for needed in map(self._results.get, self._bench.checks[id].needs):
+            if needed and needed.status != "passed":
+                blocked_by = needed.blocked_by or needed.id
+                why = f"it builds on {blocked_by}, which failed"
+                self._skip(self._results[id], blocked_by, why)
+                return True
         return False
 
     def _left(self) -> float:
@@ -160,18 +192,21 @@ class Checking:
             self._keep()
             self._progress.climbed(self._stage)
             return
-        result = self._results[job]
-        if not isinstance(answer, CheckResult):
+        self._answers[job] = answer if isinstance(answer, CheckResult) else None
+
+    def _record(self, result: CheckResult, answer: CheckResult | None) -> None:
+        """ANSWER is what RESULT is: that of a check."""
+        if answer is None:
             result.status = "error"
             result.message = "the grader failed: the process that ran it has ended"
         else:
             vars(result).update(vars(answer))
         if result.status == "failed":
             self._failing_seconds += result.seconds
-            self._failed_last = job
+            self._failed_last = result.id
         else:
             self._passing_seconds += result.seconds
-        self._done.add(job)
+        self._done.add(result.id)
 
     def _tell(self) -> None:
         """Tell what goes on, and what is known by now, in the order of the report."""
@@ -248,7 +283,7 @@ class Checking:
         with all that is known in the results."""
         arguments = [
             str(_CHECKS), "-c", str(_CHECKS / "pytest.ini"), "--rootdir", str(_CHECKS),
-            "--capture=no", "-p", "no:terminal", "-p", "no:cacheprovider",
+            "--capture=no", "--assert=plain", "-p", "no:terminal", "-p", "no:cacheprovider",
         ]  # fmt: skip
         with _our_own_pytest():
             status = pytest.main(arguments, plugins=[BenchPlugin(self._bench), self])

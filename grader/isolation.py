@@ -37,7 +37,7 @@ _FIRST_STRANGER, _STRANGERS = 61184, 4000
 _RECEIVE_BUFFERS = "4096 131072 1048576"
 
 # How what prlimit and its like say of their own failures begins.
-LAUNCHERS_SAY = ("env:", "/usr/bin/env:", "prlimit:", "setpriv:")
+LAUNCHERS_SAY = ("prlimit:", "setpriv:")
 
 # What forbids user namespaces: a file below /proc/sys, the value with which it
 # does, who it is, and what to set so that it allows them (until the next boot).
@@ -179,11 +179,14 @@ def runs_as() -> tuple[int, int]:
     return (os.getuid(), os.getgid()) if user is None else (user, user)
 
 
-def as_stranger() -> list[str]:
+def as_stranger(in_a_cell: bool = False) -> list[str]:
     """What to put before a command so that it can gain no privileges, and has
-    none of root's to begin with."""
+    none of root's to begin with. (IN_A_CELL bubblewrap sees to the first.)"""
+    user = stranger()
+    if user is None and in_a_cell:
+        return []
     command = ["/usr/bin/setpriv", "--no-new-privs"]
-    if user := stranger():
+    if user is not None:
         command += [f"--reuid={user}", f"--regid={user}", "--clear-groups"]
     return [*command, "--"]
 

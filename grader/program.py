@@ -26,7 +26,7 @@ from grader.syscalls import refused_system_calls
 DESCRIPTORS = (1024, 4096)
 
 # What becomes the program by exec, one after the other.
-_LAUNCHERS = ("/usr/bin/env", "/usr/bin/prlimit", "/usr/bin/setpriv", "/usr/bin/bwrap")
+_LAUNCHERS = ("/usr/bin/prlimit", "/usr/bin/setpriv", "/usr/bin/bwrap")
 
 
 class Stream:
@@ -94,7 +94,7 @@ class Program:
         self._report = b""
         self._init: int | None = None
         self._stopped = False
-        launchers = self._launchers(descriptors, environment or {})
+        launchers = self._launchers(descriptors)
         theirs = self._open_outputs(terminal)
         silent, self._keyboard = os.pipe()
         silence = theirs[0] if terminal else silent
@@ -114,6 +114,7 @@ class Program:
                 passed = []
             self._process = subprocess.Popen(
                 [*launchers, *command],
+                env=ENVIRONMENT | (environment or {}),
                 stdin=stdin if stdin is not None else silence,
                 stdout=theirs[0],
                 stderr=theirs[1],
@@ -154,23 +155,17 @@ class Program:
             self.stop()
             raise
 
-    def _launchers(
-        self, descriptors: tuple[int, int], environment: dict[str, str]
-    ) -> list[str]:
+    def _launchers(self, descriptors: tuple[int, int]) -> list[str]:
         """What stands before the program, or its cell, each becoming the next."""
-        # A caller's ignored signals would be inherited (SIGPIPE in some CI's).
-        command = ["/usr/bin/env", "-i", "--default-signal"]
-        environment = ENVIRONMENT | environment
-        command += [f"{key}={value}" for key, value in environment.items()]
         in_a_cell = self.isolation == "bubblewrap"
         limits = guard.limits(descriptors, in_a_cell or stranger() is not None)
-        command += ["/usr/bin/prlimit", *limits, "--", *as_stranger()]
+        command = ["/usr/bin/prlimit", *limits, "--", *as_stranger(in_a_cell)]
         if not in_a_cell:  # a cell ends with us by itself
             command += ["/usr/bin/setpriv", "--pdeathsig", "KILL", "--"]
         return command
 
     def _find(self) -> int | None:
-        """The program's own process, below env, prlimit and bubblewrap."""
+        """The program's own process, below prlimit or bubblewrap."""
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             pid: int | None = self._process.pid
@@ -181,7 +176,7 @@ class Program:
             if self.ended():
                 self._expect_started()
                 return None
-            time.sleep(0.0005)
+            time.sleep(0.001)
         raise CannotGrade("a program could not be started within 30 seconds")
 
     def _expect_started(self) -> None:
@@ -202,7 +197,7 @@ class Program:
 
     def _child_of_init(self) -> int | None:
         # bubblewrap writes its report in pieces.
-        if self._init is None and select.select([self._status_fd], [], [], 0)[0]:
+        if self._init is None and select.select([self._status_fd], [], [], 1.0)[0]:
             self._report += os.read(self._status_fd, 4096)
             line, ends, _ = self._report.partition(b"\n")
             self._init = json.loads(line)["child-pid"] if ends else None

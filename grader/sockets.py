@@ -21,10 +21,17 @@ _ALL = (1 << 12) - 2
 
 # netlink(7): a request, its answer in as many messages as it takes, and their end.
 _NETLINK_SOCK_DIAG = 4
-_SOCK_DIAG_BY_FAMILY, _REQUEST_DUMP = 20, 0x301
+_SOCK_DIAG_BY_FAMILY, _REQUEST_ONE, _REQUEST_DUMP = 20, 0x001, 0x301
 _ERROR, _DONE = 2, 3
 _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBBxI48x")
+
+# struct inet_diag_req_v2 that names one socket: its ports and addresses, and no cookie.
+_ONE = struct.Struct("=BBBxI2s2s4s12x4s12x4xQ")
+_NO_COOKIE = (1 << 64) - 1
+
+# An end of a connection: its address, as a number, and its port.
+End = tuple[int, int]
 
 # struct inet_diag_msg of <linux/inet_diag.h>, less what is of no interest.
 _MESSAGE = struct.Struct("=BBxxHH16s16s16xII4xI")
@@ -60,6 +67,41 @@ def listening() -> list[Socket]:
     return _in_states(1 << LISTEN)
 
 
+def queued(near: End, far: End) -> tuple[int, int]:
+    """The bytes in both queues of the socket at the end NEAR of a connection whose
+    other end is FAR: what it has received and nobody took, and what it has sent and
+    the other end did not acknowledge. Nothing, if there is no such socket."""
+    try:
+        one = _one_from_sock_diag(near, far)
+    except FileNotFoundError:
+        return 0, 0
+    except OSError:
+        ends = {
+            ((s.local_address, s.local_port), (s.remote_address, s.remote_port)): s
+            for s in from_proc(_ALL & ~(1 << TIME_WAIT))
+        }
+        one = ends.get((near, far))
+    # The kernel answers with the listening socket, where no other is left.
+    is_there = one is not None and one.state not in (LISTEN, TIME_WAIT)
+    return (one.rx_queue, one.tx_queue) if one and is_there else (0, 0)
+
+
+def _one_from_sock_diag(near: End, far: End) -> Socket | None:
+    """The socket at NEAR that is connected with FAR; to ask for one is cheap, however
+    many there are. Raises FileNotFoundError if there is none, and OSError."""
+    (our_address, our_port), (their_address, their_port) = near, far
+    asked = _ONE.pack(
+        socket.AF_INET, socket.IPPROTO_TCP, 0, _ALL,
+        our_port.to_bytes(2, "big"), their_port.to_bytes(2, "big"),
+        our_address.to_bytes(4, "big"), their_address.to_bytes(4, "big"), _NO_COOKIE,
+    )  # fmt: skip
+    length = _HEADER.size + len(asked)
+    with _netlink() as netlink:
+        head = _HEADER.pack(length, _SOCK_DIAG_BY_FAMILY, _REQUEST_ONE, 0, 0)
+        netlink.send(head + asked)
+        return next(_messages(netlink.recv(1 << 16)))
+
+
 def _in_states(states: int) -> list[Socket]:
     try:
         return list(from_sock_diag(states))
@@ -69,8 +111,7 @@ def _in_states(states: int) -> list[Socket]:
 
 def from_sock_diag(states: int) -> Iterator[Socket]:
     """The sockets that are in one of STATES, a mask of bits. Raises OSError."""
-    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-    with socket.socket(socket.AF_NETLINK, kind, _NETLINK_SOCK_DIAG) as netlink:
+    with _netlink() as netlink:
         for family in (socket.AF_INET, socket.AF_INET6):
             asked = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, states)
             length = _HEADER.size + len(asked)
@@ -79,18 +120,33 @@ def from_sock_diag(states: int) -> Iterator[Socket]:
             yield from _answer(netlink)
 
 
+def _netlink() -> socket.socket:
+    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+    return socket.socket(socket.AF_NETLINK, kind, _NETLINK_SOCK_DIAG)
+
+
 def _answer(netlink: socket.socket) -> Iterator[Socket]:
+    """The sockets in the answer to a dump, up to its end. Raises OSError."""
     while True:
-        data, at = netlink.recv(1 << 16), 0
-        while at < len(data):
-            length, kind, *_ = _HEADER.unpack_from(data, at)
-            if kind == _DONE:
+        for one in _messages(netlink.recv(1 << 16)):
+            if one is None:
                 return
-            if kind == _ERROR:
-                (error,) = struct.unpack_from("=i", data, at + _HEADER.size)
-                raise OSError(-error, os.strerror(-error))
-            yield _from_message(*_MESSAGE.unpack_from(data, at + _HEADER.size))
-            at += length + 3 & ~3
+            yield one
+
+
+def _messages(data: bytes) -> Iterator[Socket | None]:
+    """The sockets that DATA tells of, and None for the end of a dump. Raises OSError."""
+    at = 0
+    while at < len(data):
+        length, kind, *_ = _HEADER.unpack_from(data, at)
+        if kind == _ERROR:
+            (error,) = struct.unpack_from("=i", data, at + _HEADER.size)
+            raise OSError(-error, os.strerror(-error))
+        if kind == _DONE:
+            yield None
+            return
+        yield _from_message(*_MESSAGE.unpack_from(data, at + _HEADER.size))
+        at += length + 3 & ~3
 
 
 def _from_message(

@@ -95,6 +95,12 @@ class Workers(Generic[Answer]):
                 answers.append((job, None))
         return answers
 
+    def give_up(self, job: str) -> None:
+        """Nobody waits for the answer to JOB any more, if that is being done."""
+        for worker in [worker for worker in self._workers if worker.job == job]:
+            self._dismiss(worker)
+        strays.end()
+
     def end(self) -> None:
         """End all of them, and what they have started."""
         for worker in list(self._workers):
@@ -130,10 +136,7 @@ class Workers(Generic[Answer]):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             if os.getppid() != parent:  # it ended before we could say so
                 os._exit(1)
-            # Ctrl-C is for the grader, which ends us.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, signal.SIG_DFL)
+            _set_signals()
             strays.begin()
             _keep_memory()
             if self._isolated:
@@ -144,6 +147,18 @@ class Workers(Generic[Answer]):
             traceback.print_exc()
         finally:
             os._exit(1)
+
+
+def _set_signals() -> None:
+    """Ctrl-C is for the grader, which ends us. And the programs that we start shall
+    ignore no signal that somebody above the grader did (nohup(1), some CI's), which
+    they would inherit: execve(2). SIGPIPE and SIGXFSZ subprocess sees to."""
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, lambda number, frame: None)
 
 
 def as_many_as_serve() -> int:

@@ -104,3 +104,25 @@ def test_a_kernel_without_sock_diag_is_asked_in_the_old_way(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         assert _of_port(port, iter(sockets.in_use()))
+
+
+@pytest.mark.parametrize("family", ["127.0.0.1", "::ffff:127.0.0.1"])
+def test_one_connection_can_be_asked_for(family: str) -> None:
+    kind = socket.AF_INET6 if ":" in family else socket.AF_INET
+    with socket.create_server(
+        ("" if ":" in family else family, 0), family=kind, dualstack_ipv6=":" in family
+    ) as listener:
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as ours:
+            with listener.accept()[0] as theirs:
+                near, far = (0x7F000001, port), (0x7F000001, ours.getsockname()[1])
+                assert sockets.queued(near, far) == (0, 0)
+                ours.sendall(b"hello")
+                assert sockets.queued(near, far)[0] == len("hello")
+                theirs.setblocking(False)
+                with pytest.raises(BlockingIOError):
+                    while True:
+                        theirs.send(bytes(1 << 16))
+                assert sockets.queued(near, far)[1] > 0
+                assert sockets.queued(far, near)[0] > 0
+        assert sockets.queued(near, (0x7F000001, 1)) == (0, 0)  # the listener's alone
