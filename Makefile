@@ -16,7 +16,8 @@ help: ## list what can be made
 setup: ## install what grading needs
 	@grader/setup.sh grade
 
-# Also to choose: JSON=FILE HTML=FILE MARKDOWN=FILE SEED=N ISOLATION=auto|required|off.
+# Also to choose: JSON=FILE HTML=FILE MARKDOWN=FILE SEED=N ISOLATION=auto|required|off
+# JOBS=N (checks at once) BUDGET=SECONDS.
 # When points were lost, the grader exits with 1, and make says "Error 1" and exits
 # with 2.
 grade: | $(PYTHON) ## grade stages/; to choose: STAGE=3 ONLY=echo SUBMISSION=DIR
@@ -29,6 +30,8 @@ GRADE = $(PYTHON) -m grader grade $$STAGE \
 		$${HTML:+--html "$$HTML"} \
 		$${MARKDOWN:+--markdown "$$MARKDOWN"} \
 		$${SEED:+--seed "$$SEED"} \
+		$${JOBS:+--jobs "$$JOBS"} \
+		$${BUDGET:+--budget "$$BUDGET"} \
 		$${ISOLATION:+--isolation "$$ISOLATION"}
 
 watch: | $(PYTHON) ## grade again at each save; to choose: STAGE=3 ONLY=echo

@@ -170,13 +170,16 @@ class Checking:
 
     def _out_of_time(self) -> None:
         """Time is up. What has not been done by now is lost, if it is proved that the
-        program is what took so long; else nobody can say. Raises CannotGrade then."""
+        program is what took so long: that most of the time went into what it failed.
+        Else nobody can say. Raises CannotGrade then."""
         left = [r for id, r in self._results.items() if id not in self._done]
-        spent = sum(self._workers.seconds(), self._passing_seconds)
-        if not self._failing_seconds > spent:
-            raise CannotGrade(f"time is up, and {len(left)} checks are not done")
+        others = sum(self._workers.seconds(), self._passing_seconds)
+        if not self._failing_seconds > others:
+            many = f"{len(left)} of {len(self._results)} checks"
+            raise CannotGrade(f"time is up, and {many} are not done")
         for result in left:
-            self._skip(result, self._failed_last, "the failed ones took all the time")
+            why = "the checks that failed took all the time"
+            self._skip(result, self._failed_last, why)
 
     def _skip(self, result: CheckResult, blocked_by: str, why: str) -> None:
         result.status, result.blocked_by, result.message = "skipped", blocked_by, why

@@ -61,9 +61,16 @@ def shortage() -> str:
         raise CannotGrade(
             f"'ulimit -Hn' says {most_descriptors()}: {needed} are needed"
         )
-    if most < CROWD:
-        return f"'ulimit -Hn' allows only crowds of {most} clients, not of {CROWD}"
-    return ""
+    return fewer(most) if most < CROWD else ""
+
+
+def fewer(clients: int) -> str:
+    """In words, that so many CLIENTS at once were tried, for want of descriptors; ""
+    if they were all that there should be."""
+    if clients >= MULTITUDE:
+        return ""
+    limit = most_descriptors()
+    return f"'ulimit -Hn' says {limit}: only {clients} clients came at once"
 
 
 def limits(descriptors: tuple[int, int], count_processes: bool) -> list[str]:

@@ -56,7 +56,7 @@ def enter(wanted: str) -> tuple[str, str]:
     so). Raises CannotGrade where it is required and cannot be had.
     """
     strays.adopt()
-    stranger()
+    _there_are_strangers()
     if wanted == "off":
         return "off", ""
     reason = _obstacle()
@@ -154,23 +154,33 @@ def allow(settings: Path = Path("/proc/sys")) -> list[str]:
     return done
 
 
-@functools.cache
 def stranger() -> int | None:
-    """The user and group that run programs for root: nobody's, and other ones for
-    each grader, for limits are counted by user, and root is bound by none. None
-    for an ordinary user, and where root may not become another one."""
+    """The user and group that run this process's programs for root: nobody's, and
+    other ones for each process of each grader, for limits are counted by user, and
+    root is bound by none. None for an ordinary user, and where root may not become
+    another one."""
+    return _some_stranger() if _there_are_strangers() else None
+
+
+def _some_stranger() -> int:
+    return _FIRST_STRANGER + os.getpid() % _STRANGERS
+
+
+@functools.cache
+def _there_are_strangers() -> bool:
+    """Whether we are root, and may become another user. Tried out in a child."""
     if os.getuid() != 0:
-        return None
-    user = _FIRST_STRANGER + os.getpid() % _STRANGERS
+        return False
     child = os.fork()
     if child == 0:
         try:
+            user = _some_stranger()
             os.setresgid(user, user, user)
             os.setresuid(user, user, user)
             os._exit(0)
         finally:
             os._exit(1)
-    return user if os.waitpid(child, 0)[1] == 0 else None
+    return os.waitpid(child, 0)[1] == 0
 
 
 def runs_as() -> tuple[int, int]:
@@ -193,28 +203,32 @@ def as_stranger(in_a_cell: bool = False) -> list[str]:
 
 def _enter_network() -> None:
     """Move this process into a network namespace where only loopback is."""
+    _unshare_network()
+    # A namespace has its own table of connections, and a small one that is read
+    # in no time, if the one that it was made in says so (ip-sysctl, Linux 6.1).
+    if _set("tcp_child_ehash_entries", "4096"):
+        ctypes.CDLL(None).unshare(_CLONE_NEWNET)
+    _set_up_network()
+
+
+def enter_own_network() -> None:
+    """Move this process, which is in a network of ours, into another one like it, and
+    an ordinary user's into a user namespace of its own, by which the processes of its
+    programs are counted (user_namespaces(7))."""
+    _unshare_network()
+    _set_up_network()
+
+
+def _unshare_network() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     uid, gid = os.getuid(), os.getgid()
     flags = _CLONE_NEWNET if uid == 0 else _CLONE_NEWUSER | _CLONE_NEWNET
     if libc.unshare(flags) < 0:
         raise OSError(ctypes.get_errno(), "unshare")
-    # A namespace has its own table of connections, and a small one that is read
-    # in no time, if the one that it was made in says so (ip-sysctl, Linux 6.1).
-    if _set("tcp_child_ehash_entries", "4096"):
-        libc.unshare(_CLONE_NEWNET)
     if flags & _CLONE_NEWUSER:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
         Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
-    _set_up_network()
-
-
-def enter_own_network() -> None:
-    """Move this process, which is in a network of ours, into another one like it."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_CLONE_NEWNET) < 0:
-        raise OSError(ctypes.get_errno(), "unshare")
-    _set_up_network()
 
 
 def _set_up_network() -> None:

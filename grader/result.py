@@ -95,6 +95,11 @@ class Result:
         return sum(stage.max_score for stage in self.stages)
 
     @property
+    def checks(self) -> list[CheckResult]:
+        """The checks of all graded stages."""
+        return [check for stage in self.stages for check in stage.checks]
+
+    @property
     def failed(self) -> bool:
         """Whether the grader itself failed anywhere."""
         return any(stage.status == "grader_error" for stage in self.stages)

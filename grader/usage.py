@@ -52,7 +52,8 @@ def use(pid: int) -> Use:
 
 def times_run(pid: int) -> list[str]:
     """How often, and for how long, each thread of PID's tree has run: while that stays
-    as it is, they have done nothing. (proc_pid_schedstat(5))"""
+    as it is, they have done nothing. (The kernel's
+    Documentation/scheduler/sched-stats.rst.)"""
     return [
         read(f"/proc/{process}/task/{tid}/schedstat")
         for process in tree(pid)

@@ -73,14 +73,14 @@ class Crowd:
                     server.expect_accepted()
             begin = end
 
-    def converse(self, at_once: int = CROWD) -> None:
-        """Have each of them send a line of its own, so many AT_ONCE, in another order
-        than they came, and get it back. Raises Failure."""
+    def converse(self) -> None:
+        """Have each of them send a line of its own, a thousand at once, in another
+        order than they came, and get it back. Raises Failure."""
         everyone = list(self._members)
         self._rng.shuffle(everyone)
         self._server.note("all of them", "speak, in another order than they came")
-        for begin in range(0, len(everyone), at_once):
-            some = everyone[begin : begin + at_once]
+        for begin in range(0, len(everyone), CROWD):
+            some = everyone[begin : begin + CROWD]
             data = {number: line(self._rng) for number in some}
             with self._server.held_down(os.SCHED_IDLE):
                 _send(self._members, data)

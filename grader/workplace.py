@@ -57,6 +57,7 @@ def hand_over(place: Path) -> None:
     compiler, if there is one. Nobody else shall write there from now on: what a
     stranger puts there may be a link to anywhere."""
     if (user := stranger()) is not None:
+        place.chmod(0o755)  # another stranger may run what this one makes
         for path in (place, *place.iterdir()):
             os.chown(path, user, user)
 
@@ -107,6 +108,7 @@ def _run(
             cwd=place,
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TMPDIR": "/tmp"},
             pass_fds=passed,
+            umask=0o022,
             timeout=_SECONDS,
         ).returncode
     except subprocess.TimeoutExpired:

@@ -14,6 +14,7 @@ from grader.checks.sanitizers import (
     leak_signal,
 )
 from grader.checks.test_blocking import FLOOD, MIB, PIECE, deaf_client
+from grader.checks.test_concurrency import FOR_A_CLIENT, FOR_ITSELF
 from grader.checks.test_epoll import expect_no_other_sleep, silence, sleeps_in
 from grader.client import Client
 from grader.payload import EVERY_BYTE, line, readable
@@ -22,9 +23,6 @@ from grader.server import Server, crowd_size
 
 Start = Callable[..., Server]
 
-
-# What a server may use of its descriptors: requirement 3.13.
-FOR_ITSELF, FOR_A_CLIENT = 15, 3
 
 # One message of each length around what buffers are usually made for.
 EDGES = sorted(

@@ -26,9 +26,10 @@ from grader.github.inert import code, short
 from grader.result import read
 from grader.submission import REPOSITORY
 
-# Ten minutes less than grade.yml gives the job: one that GitHub ends tells nobody
-# why, and whoever wants no grade could have that at will.
-_SECONDS = 50 * 60.0
+# What all stages may take: far less than grade.yml gives the job, for one that GitHub
+# ends tells nobody why, and whoever wants no grade could have that at will. And how
+# long the grader has to end by itself then.
+_SECONDS, _ENDING_SECONDS = 20 * 60, 60
 
 _PATHS_NAMED = 10
 _NO_EFFECT = "and without effect on the grade"
@@ -97,6 +98,7 @@ def _run_grader(place: Path, stages: list[int], out: Path) -> None:
     out = out.absolute()
     command = [sys.executable, "-P", "-m", "grader", "grade", *map(str, stages)]
     command += ["--submission", "stages", "--isolation", "required"]
+    command += ["--budget", str(_SECONDS)]
     command += ["--json", str(out / "result.json"), "--html", str(out / "report.html")]
     command += ["--markdown", _REPORT]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
@@ -105,7 +107,7 @@ def _run_grader(place: Path, stages: list[int], out: Path) -> None:
         subprocess.Popen(command, cwd=place, env=environment) as grader,
     ):
         try:
-            status = grader.wait(_SECONDS)
+            status = grader.wait(_SECONDS + _ENDING_SECONDS)
         except subprocess.TimeoutExpired:
             minutes = _SECONDS / 60
             reason = f"the grader was not done after {minutes:g} minutes"

@@ -156,7 +156,7 @@ def _with_descriptors(count: int) -> subprocess.CompletedProcess[str]:
 def test_where_descriptors_are_few_crowds_are_smaller_and_no_point_is_lost() -> None:
     few = _with_descriptors(500)
     assert few.returncode == 0, few.stdout
-    assert "allows only crowds of 400 clients, not of 1100." in few.stdout
+    assert "'ulimit -Hn' says 500: only 400 clients came at once." in few.stdout
     too_few = _with_descriptors(250)
     assert too_few.returncode == 2
     assert too_few.stderr == "grader: 'ulimit -Hn' says 250: 300 are needed\n"
@@ -233,7 +233,7 @@ def test_a_stage_that_takes_for_ever_is_not_scored(tmp_path: Path) -> None:
     report = tmp_path / "result.json"
     status, said = _grade_with_bound("STAGE_SECONDS", SOLUTIONS, report)
     assert status == 2
-    assert "the stage is not done after 0 minutes" in said
+    assert "time is up" in said and "checks are not done" in said
     assert json.loads(report.read_text())["stages"][0]["status"] == "grader_error"
 
 

@@ -193,8 +193,8 @@ def test_what_cannot_be_exported_is_said_and_no_grade_is_written(
 # The grader gives up at once: that is its own fault.
 GIVES_UP = """
 import sys
-from grader import cli, grade
-grade.STAGE_SECONDS = 0
+from grader import checking, cli
+checking.STAGE_SECONDS = 0
 sys.exit(cli.main(["grade", "1", "--only", "echo/line", *sys.argv[1:]]))
 """
 
