@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TABLE 8192
+#define TABLE 32768
 #define OUT (64 * 1024)
 
 struct conn {
