@@ -103,11 +103,12 @@ class Checking:
 
     def _in_order(self) -> list[str]:
         """The checks in the order in which to begin them: as they stand, or, where some
-        can be done at once, those first that most of the time hangs on."""
+        can be done at once, those first that somebody waits for, or that most of the
+        time hangs on."""
         if self._request.jobs == 1:
             return list(self._items)
-        seconds = urgency(self._bench.checks)
-        return sorted(self._items, key=lambda id: -seconds[id])
+        seconds, first = urgency(self._bench.checks), self._request.first
+        return sorted(self._items, key=lambda id: (id not in first, -seconds[id]))
 
     def _is_begun(self, id: str) -> bool:
         """Begin the check ID, if all that it builds on is done; or skip it. Whether
@@ -139,7 +140,9 @@ class Checking:
                 continue
             if id in self._answers and not self._lacks_foundation(id):
                 self._record(self._results[id], self._answers.pop(id))
-            elif (id in self._answers or id in self._workers.busy) and self._lacks_foundation(id):
+            elif (
+                id in self._answers or id in self._workers.busy
+            ) and self._lacks_foundation(id):
                 self._workers.give_up(id)
                 self._answers.pop(id, None)
 
@@ -286,7 +289,8 @@ class Checking:
         with all that is known in the results."""
         arguments = [
             str(_CHECKS), "-c", str(_CHECKS / "pytest.ini"), "--rootdir", str(_CHECKS),
-            "--capture=no", "--assert=plain", "-p", "no:terminal", "-p", "no:cacheprovider",
+            "--capture=no", "--assert=plain",  # our own words, and nothing rewritten
+            "-p", "no:terminal", "-p", "no:cacheprovider",
         ]  # fmt: skip
         with _our_own_pytest():
             status = pytest.main(arguments, plugins=[BenchPlugin(self._bench), self])

@@ -135,7 +135,7 @@ def _answer(netlink: socket.socket) -> Iterator[Socket]:
 
 
 def _messages(data: bytes) -> Iterator[Socket | None]:
-    """The sockets that DATA tells of, and None for the end of a dump. Raises OSError."""
+    """The sockets that DATA tells of, then None at a dump's end. Raises OSError."""
     at = 0
     while at < len(data):
         length, kind, *_ = _HEADER.unpack_from(data, at)

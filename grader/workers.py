@@ -46,9 +46,7 @@ class Workers(Generic[Answer]):
     """At most COUNT workers, which do jobs that are known by name: DO, in a worker,
     makes the answer to one. They are ISOLATED if the grader is in a network of ours."""
 
-    def __init__(
-        self, count: int, isolated: bool, do: Callable[[str], Answer]
-    ) -> None:
+    def __init__(self, count: int, isolated: bool, do: Callable[[str], Answer]) -> None:
         self._count = count
         self._isolated = isolated
         self._do = do

@@ -171,7 +171,9 @@ def test_a_grading_that_takes_too_long_is_ended_and_told(
 ) -> None:
     course = runner.course(tmp_path / "course")
     own = course / "grader/github/pull_request.py"
-    own.write_text(own.read_text().replace("SECONDS = 20 * 60, 60", f"SECONDS = {allowed}"))
+    own.write_text(
+        own.read_text().replace("SECONDS = 20 * 60, 60", f"SECONDS = {allowed}")
+    )
     commit(course)
     run = pull_from(course, tmp_path, solve(3))
     assert run.status == 2
