@@ -80,7 +80,7 @@ golden: | $(PYTHON) ## write down anew what each wrong program is taught
 flake: | $(PYTHON) ## grade every right program RUNS=100 times, and count what fails
 	@$(PYTHON) -m grader.tests.flake $(or $(RUNS),100) $(AT_ONCE)
 
-bench: | $(PYTHON) ## measure what isolation costs, and stuck servers
+bench: | $(PYTHON) ## measure what grading costs, in several ways side by side
 	@$(PYTHON) -m grader.tests.benchmark
 
 class: | $(PYTHON) ## grade all SUBMISSIONS=... into OUT=...; to choose: SHARD=1/4

@@ -21,7 +21,7 @@ client.py       one end of a connection and its part of the story
 scene.py        the program and all our ends, moved on by one loop, with their story
 server.py       a server under test and its clients: what checks are written with
 backpressure.py clients that do not read, and what they are owed
-visits.py       thousands of clients, one after the other
+visits.py       thousands of clients, one after the other and all at once
 peer.py         the scripted server that stage 2's client is tried against
 transcript.py   what every client did and saw, for people and for pictures
 payload.py      what clients send
@@ -36,6 +36,8 @@ rubric.py       what each check is worth (rubric.toml)
 lesson.py       a failure, told so that one can learn from it (failure.py)
 causes.py       what likely causes it (causes.toml)
 difference.py   what wrong bytes look like; sanitizer.py, a sanitizer's report in words
+checking.py     the checks of a stage, run by pytest, side by side; workers.py, the
+                processes that do that
 grade.py        puts it together, and result.py is what comes out; cli.py calls it
 report/         views of the result
 github/         pull requests: graded, and commented on

@@ -62,7 +62,7 @@ class Checking:
         self._workers: Workers[list[Milestone] | CheckResult] = Workers(
             request.jobs, request.isolation == "bubblewrap", self._work
         )
-        self._climbs = not request.only  # still
+        self._climbs = request.milestones and not request.only  # still
         self._failing_seconds = self._passing_seconds = 0.0
         self._failed_last = ""
         self._answers: dict[str, CheckResult | None] = {}  # not yet taken

@@ -148,6 +148,10 @@ def _parser() -> argparse.ArgumentParser:
         "--budget", type=_budget, metavar="SECONDS",
         help="the time that all may take (default: what who reads the grade allows)",
     )  # fmt: skip
+    grade.add_argument(
+        "--no-milestones", action="store_true",
+        help="leave the milestones out, which carry no points",
+    )  # fmt: skip
     for name, what in _REPORTS.items():
         grade.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write {what}")
     for name, for_whom in _EXPORTS.items():
@@ -283,6 +287,7 @@ def _grade(options: argparse.Namespace) -> int:
         options.patience,
         options.jobs or workers.as_many_as_serve(),
         time.monotonic() + _budget_of(options),
+        not options.no_milestones,
         not any(getattr(options, name) for name in _EXPORTS),
     )
     result = grading.begin(request)

@@ -52,6 +52,7 @@ class Request:
     patience: float = PATIENCE_SECONDS
     jobs: int = 1  # so many checks at once
     until: float = float("inf")  # the end of its time, by time.monotonic()
+    milestones: bool = True  # are tried, too
     is_at_hand: bool = True  # for those who read the report, too
 
     def asked_of_make(self) -> str:
