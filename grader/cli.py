@@ -11,21 +11,19 @@ import argparse
 import contextlib
 import importlib
 import io
-import os
-import re
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
-from grader import autograder, cohort, handout, rubric, strays, submission
-from grader.failure import CannotGrade
+from grader import argument_types, autograder, class_cli, handout, rubric, strays
+from grader import submission
+from grader.failure import CannotGrade, a_missing_package_is_named
 from grader.lesson import one_line
-from grader.report import roll
 from grader.result import DEFAULT_SEED, Result, write, write_json
 
 
@@ -52,54 +50,12 @@ _EXPORTS = {
 # somebody allows more, and Classroom 50's 900, in which packages are installed, too.
 _BUDGETS = {"prairielearn": 570.0, "gradescope": 570.0, "classroom50": 720.0}
 
-_MOST_JOBS, _LONGEST = 64, 86_400
-
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"grader: {message}; see --help\n")
-
-
-def _seconds(text: str) -> float:
-    """A time of up to a minute, in seconds."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= 60:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time from 0 to 60 seconds")
-    return seconds
-
-
-def _budget(text: str) -> float:
-    """A number of seconds, at least one."""
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _LONGEST:
-        raise argparse.ArgumentTypeError(f"no seconds from 1 to {_LONGEST}: '{text}'")
-    return float(text)
-
-
-def _stage(text: str) -> int:
-    if text not in map(str, submission.STAGES):
-        raise argparse.ArgumentTypeError(f"there is no stage '{text}'")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST_JOBS:
-        raise argparse.ArgumentTypeError(f"no number from 1 to {_MOST_JOBS}: '{text}'")
-    return int(text)
-
-
-def _shard(text: str) -> tuple[int, int]:
-    """I/N, where I counts from 1."""
-    found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
-    if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise argparse.ArgumentTypeError(
-            f"no shard I/N, where I is from 1 to N: '{text}'"
-        )
-    return int(found[1]), int(found[2])
 
 
 def _add_what_is_graded(command: argparse.ArgumentParser) -> None:
@@ -118,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     grade = commands.add_parser("grade", help="grade a submission")
     grade.add_argument(
-        "stages", nargs="*", type=_stage, metavar="STAGE",
+        "stages", nargs="*", type=argument_types.stage, metavar="STAGE",
         help=f"which ({submission.listed()}); without, all that the submission has",
     )  # fmt: skip
     _add_what_is_graded(grade)
@@ -137,15 +93,15 @@ def _parser() -> argparse.ArgumentParser:
         "--json", type=Path, metavar="FILE", help="write the result there"
     )
     grade.add_argument(
-        "--patience", type=_seconds, default=4.0, metavar="SECONDS",
+        "--patience", type=argument_types.seconds, default=4.0, metavar="SECONDS",
         help="how long silent clients stay connected, at the least (4)",
     )  # fmt: skip
     grade.add_argument(
-        "--jobs", type=_count, metavar="N",
+        "--jobs", type=argument_types.count, metavar="N",
         help="so many checks at once (default: as many as serve the machine)",
     )  # fmt: skip
     grade.add_argument(
-        "--budget", type=_budget, metavar="SECONDS",
+        "--budget", type=argument_types.budget, metavar="SECONDS",
         help="the time that all may take (default: what who reads the grade allows)",
     )  # fmt: skip
     grade.add_argument(
@@ -168,53 +124,26 @@ def _parser() -> argparse.ArgumentParser:
     grade.set_defaults(do=_grade)
     watch = commands.add_parser("watch", help="grade a stage again at each save")
     watch.add_argument(
-        "stages", nargs="?", type=lambda text: [_stage(text)], default=[],
+        "stages", nargs="?", type=lambda text: [argument_types.stage(text)], default=[],
         metavar="STAGE", help="from which stage on; without, from the first one",
     )  # fmt: skip
     _add_what_is_graded(watch)
     watch.set_defaults(do=_watch)
-    _add_class(commands)
+    class_cli.add_to(commands)
     out = commands.add_parser("handout", help="write what students get")
     out.add_argument("folder", type=Path, metavar="DIR", help="a new or empty folder")
     out.set_defaults(do=_handout)
     zipped = commands.add_parser("gradescope", help="write Gradescope's autograder")
     zipped.add_argument("file", type=Path, metavar="FILE", help="a zip")
     zipped.add_argument(
-        "--stage", type=_stage, metavar="STAGE", help="for this one, uploaded by itself"
+        "--stage",
+        type=argument_types.stage,
+        metavar="STAGE",
+        help="for this one, uploaded by itself",
     )
     zipped.set_defaults(do=_gradescope)
     _add_github(commands)
     return parser
-
-
-def _add_class(commands: Any) -> None:
-    everyone = commands.add_parser("class", help="grade many submissions")
-    everyone.add_argument(
-        "submissions", type=Path, metavar="SUBMISSIONS",
-        help="a folder with one for each submission, laid out like stages/",
-    )  # fmt: skip
-    everyone.add_argument(
-        "--jobs", type=_count, default=len(os.sched_getaffinity(0)), metavar="N",
-        help="so many at once (default: one for each processor)",
-    )  # fmt: skip
-    everyone.add_argument(
-        "--shard", type=_shard, default=(1, 1), metavar="I/N",
-        help="of N parts of the class number I only",
-    )  # fmt: skip
-    everyone.set_defaults(do=_class)
-    merge = commands.add_parser("merge", help="put graded shards of a class together")
-    merge.add_argument(
-        "folders", nargs="+", type=Path, metavar="DIR", help="what grading one left"
-    )
-    merge.set_defaults(do=_merge)
-    for command in (everyone, merge):
-        command.add_argument(
-            "--out",
-            type=Path,
-            required=True,
-            metavar="DIR",
-            help="a new or empty folder",
-        )
 
 
 def _add_github(commands: Any) -> None:
@@ -251,19 +180,8 @@ def _stages(options: argparse.Namespace) -> list[int]:
     return chosen
 
 
-@contextlib.contextmanager
-def _a_missing_package_is_named() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        name = (error.name or "").partition(".")[0]
-        raise CannotGrade(
-            f"the Python package {name} is missing: run 'make setup'"
-        ) from None
-
-
 def _grade(options: argparse.Namespace) -> int:
-    with _a_missing_package_is_named():
+    with a_missing_package_is_named():
         if find_spec("hypothesis") is None:  # one check imports it, when it is tried
             raise ModuleNotFoundError(name="hypothesis")
         from grader import grade as grading
@@ -334,7 +252,7 @@ def _write(options: argparse.Namespace, result: Result, names: Iterable[str]) ->
     CannotGrade."""
     for name in names:
         if path := getattr(options, name):
-            with _a_missing_package_is_named():
+            with a_missing_package_is_named():
                 report = importlib.import_module(f"grader.report.{name}")
             write(path, report.render(result.as_json()))
 
@@ -348,7 +266,7 @@ def _forget_exports(options: argparse.Namespace) -> None:
 
 
 def _watch(options: argparse.Namespace) -> int:
-    with _a_missing_package_is_named():
+    with a_missing_package_is_named():
         from grader import regrade
 
     stage, *_ = _stages(options)
@@ -361,38 +279,6 @@ def _watch(options: argparse.Namespace) -> int:
         regrade.watch(
             regrade.Request(options.submission, stages, options.only), sys.stdout
         )
-    return 0
-
-
-def _class(options: argparse.Namespace) -> int:
-    with _a_missing_package_is_named():
-        from grader import isolation as isolating
-
-    isolating.require()
-    request = cohort.Request(
-        options.submissions, options.out, options.jobs, options.shard
-    )
-    whole = cohort.grade(
-        request, lambda name, outcome: print(roll.line(name, outcome), flush=True)
-    )
-    return _tell_of_class(whole, options.out)
-
-
-def _merge(options: argparse.Namespace) -> int:
-    whole = cohort.merge(options.folders, options.out)
-    return _tell_of_class(whole, options.out, whole.missing())
-
-
-def _tell_of_class(whole: cohort.Cohort, out: Path, missing: Iterable[str] = ()) -> int:
-    """Tell what became of a class, and which of its shards are MISSING."""
-    told = [*roll.summary(whole.graded), f"The grades: {out / 'grades.csv'}"]
-    print("", *told, sep="\n")
-    lacks = [f"shard {shard} is missing" for shard in missing]
-    if whole.ungraded:
-        many = f"{len(whole.ungraded)} of {len(whole.graded) + len(whole.ungraded)}"
-        lacks.append(f"{many} could not be graded: {out / 'class.json'} says why")
-    if lacks:
-        raise CannotGrade(", and ".join(lacks))
     return 0
 
 
@@ -409,7 +295,7 @@ def _gradescope(options: argparse.Namespace) -> int:
 
 
 def _isolation(options: argparse.Namespace) -> int:
-    with _a_missing_package_is_named():
+    with a_missing_package_is_named():
         from grader import isolation as isolating
 
     for done in isolating.allow():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,3 +48,15 @@ class Failure(Exception):
 
 class CannotGrade(Exception):
     """The grader cannot do its work here: no verdict, and exit status 2."""
+
+
+@contextlib.contextmanager
+def a_missing_package_is_named() -> Iterator[None]:
+    """Raise CannotGrade for a Python package that is imported here and is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        name = (error.name or "").partition(".")[0]
+        raise CannotGrade(
+            f"the Python package {name} is missing: run 'make setup'"
+        ) from None

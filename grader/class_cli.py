@@ -1,0 +1,77 @@
+"""The command line of a class: grade it, and merge its shards."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from grader import argument_types, cohort
+from grader.failure import CannotGrade, a_missing_package_is_named
+from grader.report import roll
+
+
+def add_to(commands: Any) -> None:
+    """Add the commands to COMMANDS, the subparsers of the command line."""
+    everyone = commands.add_parser("class", help="grade many submissions")
+    everyone.add_argument(
+        "submissions", type=Path, metavar="SUBMISSIONS",
+        help="a folder with one for each submission, laid out like stages/",
+    )  # fmt: skip
+    everyone.add_argument(
+        "--jobs", type=argument_types.count, metavar="N",
+        default=len(os.sched_getaffinity(0)),
+        help="so many at once (default: one for each processor)",
+    )  # fmt: skip
+    everyone.add_argument(
+        "--shard", type=argument_types.shard, default=(1, 1), metavar="I/N",
+        help="of N parts of the class number I only",
+    )  # fmt: skip
+    everyone.set_defaults(do=_class)
+    merge = commands.add_parser("merge", help="put graded shards of a class together")
+    merge.add_argument(
+        "folders", nargs="+", type=Path, metavar="DIR", help="what grading one left"
+    )
+    merge.set_defaults(do=_merge)
+    for command in (everyone, merge):
+        command.add_argument(
+            "--out",
+            type=Path,
+            required=True,
+            metavar="DIR",
+            help="a new or empty folder",
+        )
+
+
+def _class(options: argparse.Namespace) -> int:
+    with a_missing_package_is_named():
+        from grader import isolation as isolating
+
+    isolating.require()
+    request = cohort.Request(
+        options.submissions, options.out, options.jobs, options.shard
+    )
+    whole = cohort.grade(
+        request, lambda name, outcome: print(roll.line(name, outcome), flush=True)
+    )
+    return _tell_of_class(whole, options.out)
+
+
+def _merge(options: argparse.Namespace) -> int:
+    whole = cohort.merge(options.folders, options.out)
+    return _tell_of_class(whole, options.out, whole.missing())
+
+
+def _tell_of_class(whole: cohort.Cohort, out: Path, missing: Iterable[str] = ()) -> int:
+    """Tell what became of a class, and which of its shards are MISSING."""
+    told = [*roll.summary(whole.graded), f"The grades: {out / 'grades.csv'}"]
+    print("", *told, sep="\n")
+    lacks = [f"shard {shard} is missing" for shard in missing]
+    if whole.ungraded:
+        many = f"{len(whole.ungraded)} of {len(whole.graded) + len(whole.ungraded)}"
+        lacks.append(f"{many} could not be graded: {out / 'class.json'} says why")
+    if lacks:
+        raise CannotGrade(", and ".join(lacks))
+    return 0
