@@ -12,7 +12,7 @@ import csv
 import io
 from typing import Any
 
-from grader.report.outcome import outcomes
+from grader.lesson import one_line
 from grader.submission import STAGES
 
 _STATUS = {"build_failed": "does not compile", "missing": "is missing"}
@@ -32,20 +32,22 @@ def render(results: dict[str, dict[str, Any]]) -> str:
                 result["score"],
                 result["max_score"],
                 *(scores.get(number, "") for number in STAGES),
-                "; ".join(_feedback(result, stage) for stage in result["stages"]),
+                "; ".join(map(_feedback, result["stages"])),
             ]
         )
     return table.getvalue()
 
 
-def _feedback(result: dict[str, Any], stage: dict[str, Any]) -> str:
-    """What there is to say about one STAGE of RESULT, in words."""
+def _feedback(stage: dict[str, Any]) -> str:
+    """What there is to say about one STAGE of a result, in words."""
     words = f"Stage {stage['stage']}: {stage['score']} of {stage['max_score']}"
     if stage["status"] in _STATUS:
         return f"{words}, it {_STATUS[stage['status']]}"
+    # outcomes() would make all lessons printable. That is too slow here: the table is
+    # written again after each submission.
     failed = [
-        outcome.name
-        for outcome in outcomes(result, stage["stage"])
-        if outcome.status == "failed"
+        one_line(f"{check['requirement']} {check['title']}")
+        for check in stage["checks"]
+        if check["status"] == "failed"
     ]
     return f"{words}, lost: {', '.join(failed)}" if failed else words
