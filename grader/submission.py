@@ -65,10 +65,10 @@ def find(folder: Path, stage: int) -> Submission:
     header_path = folder / str(stage) / f"{name}.h"
     if not os.path.lexists(header_path):
         header_path = REPOSITORY / "stages" / str(stage) / f"{name}.h"
-    source = _read(source_path)
+    source = read(source_path)
     if not source.strip():
         raise Missing(f"{shown_path(source_path)} is empty")
-    return Submission(stage, source, _read(header_path), shown_path(source_path))
+    return Submission(stage, source, read(header_path), shown_path(source_path))
 
 
 def shown_path(path: Path) -> str:
@@ -80,8 +80,9 @@ def shown_path(path: Path) -> str:
         return str(absolute)
 
 
-def _read(path: Path) -> bytes:
-    """The bytes of a regular file. A link or a device could lead anywhere."""
+def read(path: Path) -> bytes:
+    """The bytes of a regular file of at most 1 MiB. Raises Missing for anything else: a
+    link or a device could lead anywhere."""
     try:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with open(os.open(path, flags), "rb") as file:
