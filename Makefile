@@ -83,10 +83,11 @@ flake: | $(PYTHON) ## grade every right program RUNS=100 times, and count what f
 bench: | $(PYTHON) ## measure what grading costs, in several ways side by side
 	@$(PYTHON) -m grader.tests.benchmark
 
-class: | $(PYTHON) ## grade all SUBMISSIONS=... into OUT=...; to choose: SHARD=1/4
+# Also to choose: JOBS=N, and SHARD=1/4 for a part of the class.
+class: | $(PYTHON) ## grade all SUBMISSIONS=... into OUT=..., or go on; AGAIN=NAME
 	@$(PYTHON) -m grader class $${SUBMISSIONS:+"$$SUBMISSIONS"} \
 		$${OUT:+--out "$$OUT"} $${JOBS:+--jobs "$$JOBS"} \
-		$${SHARD:+--shard "$$SHARD"}
+		$${SHARD:+--shard "$$SHARD"} $${AGAIN:+--again "$$AGAIN"}
 
 merge: | $(PYTHON) ## put graded shards, SHARDS=..., together in OUT=...
 	@$(PYTHON) -m grader merge $${SHARDS:+"$$SHARDS"/*} $${OUT:+--out "$$OUT"}

@@ -39,10 +39,14 @@ difference.py   what wrong bytes look like; sanitizer.py, a sanitizer's report i
 checking.py     the checks of a stage, run by pytest, side by side; workers.py, the
                 processes that do that
 grade.py        puts it together, and result.py is what comes out; cli.py calls it
+                (argument_types.py: the values that its options take)
 report/         views of the result
 github/         pull requests: graded, and commented on
 regrade.py      grades again at each save (saves.py), and tells what changed
-cohort.py       a whole class, each by a grader of its own (child.py), and in shards
+cohort.py       the grades of a whole class, in a folder; merges shards
+grade_class.py  grades a class, each submission in a process of its own (child.py)
+resume.py       which grades are still valid when it goes on, by fingerprint.py
+class_cli.py    the commands for all that
 handout.py      what students get of all this; autograder.py, the zip for Gradescope
 gradescope/     what runs the grader there; classroom50/, the same for Classroom 50
 """

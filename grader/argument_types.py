@@ -1,4 +1,4 @@
-"""What an option's value may be: each function reads one from the command line, and
+"""The values that options take: each function reads one from the command line, or
 raises argparse.ArgumentTypeError with a line that says what is wrong."""
 
 from __future__ import annotations

@@ -40,10 +40,18 @@ def running(
     try:
         yield process
     finally:
-        if process.poll() is None:
-            process.terminate()
+        end(process)
+
+
+def end(*graders: subprocess.Popen[bytes]) -> None:
+    """End those of GRADERS that are still running. All get the signal before any is
+    waited for, and each gets it once: another one would disturb its cleaning up."""
+    for grader in graders:
+        if grader.poll() is None:
+            grader.terminate()
+    for grader in graders:
         try:
-            process.communicate(timeout=ENDING_SECONDS)
+            grader.communicate(timeout=ENDING_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+            grader.kill()
+            grader.communicate()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from grader import argument_types, cohort
 from grader.failure import CannotGrade, a_missing_package_is_named
 from grader.report import roll
+from grader.report.class_progress import ClassProgress
 
 
 def add_to(commands: Any) -> None:
@@ -29,33 +31,46 @@ def add_to(commands: Any) -> None:
         "--shard", type=argument_types.shard, default=(1, 1), metavar="I/N",
         help="of N parts of the class number I only",
     )  # fmt: skip
+    everyone.add_argument(
+        "--again", action="append", default=[], metavar="NAME",
+        help="grade this one even if nothing has changed; may be repeated",
+    )  # fmt: skip
+    everyone.add_argument(
+        "--out", type=Path, required=True, metavar="DIR",
+        help="a new or empty folder, or one to go on in: valid grades are kept",
+    )  # fmt: skip
     everyone.set_defaults(do=_class)
     merge = commands.add_parser("merge", help="put graded shards of a class together")
     merge.add_argument(
         "folders", nargs="+", type=Path, metavar="DIR", help="what grading one left"
     )
+    merge.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="a new or empty folder"
+    )  # fmt: skip
     merge.set_defaults(do=_merge)
-    for command in (everyone, merge):
-        command.add_argument(
-            "--out",
-            type=Path,
-            required=True,
-            metavar="DIR",
-            help="a new or empty folder",
-        )
 
 
 def _class(options: argparse.Namespace) -> int:
     with a_missing_package_is_named():
+        from grader import grade_class
         from grader import isolation as isolating
 
     isolating.require()
-    request = cohort.Request(
-        options.submissions, options.out, options.jobs, options.shard
+    request = grade_class.Request(
+        options.submissions,
+        options.out,
+        options.jobs,
+        options.shard,
+        tuple(options.again),
     )
-    whole = cohort.grade(
-        request, lambda name, outcome: print(roll.line(name, outcome), flush=True)
-    )
+    progress = ClassProgress(sys.stdout)
+    try:
+        whole = grade_class.grade(request, progress)
+    except KeyboardInterrupt:
+        progress.stops()
+        raise
+    finally:
+        progress.clear()
     return _tell_of_class(whole, options.out)
 
 

@@ -151,9 +151,9 @@ def read(path: Path) -> dict[str, Any]:
     none that is a grade: what a grader that failed had not tried would count as 0."""
     try:
         result: dict[str, Any] = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+        statuses = [stage["status"] for stage in result["stages"]]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         raise CannotGrade("the grader left no result") from None
-    statuses = [stage["status"] for stage in result["stages"]]
     if not statuses or "grader_error" in statuses:
         raise CannotGrade("the grader did not finish")
     return result

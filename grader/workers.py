@@ -26,6 +26,7 @@ from grader.guard import MEMORY_BYTES
 _PR_SET_PDEATHSIG = 1
 # Found by trying (make bench).
 _TO_A_PROCESSOR = 4
+_TO_A_PROCESSOR_IN_A_CLASS = 4
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
@@ -163,8 +164,19 @@ def as_many_as_serve() -> int:
     """How many workers serve this machine: checks wait for the most part, and so there
     are more than processors; but there has to be memory for each program."""
     processors = len(os.sched_getaffinity(0))
-    room = usage.available_bytes() // MEMORY_BYTES
-    return max(1, min(_TO_A_PROCESSOR * processors, room))
+    return max(1, min(_TO_A_PROCESSOR * processors, _room()))
+
+
+def checks_for_each_grader(graders: int, processors: int) -> int:
+    """How many checks each grader runs side by side if so many GRADERS run at once:
+    together they keep all PROCESSORS busy, and fit into the memory that is free."""
+    together = min(_TO_A_PROCESSOR_IN_A_CLASS * processors, _room())
+    return max(1, together // graders)
+
+
+def _room() -> int:
+    """How many programs the memory that is free now has room for."""
+    return usage.available_bytes() // MEMORY_BYTES
 
 
 def _keep_memory() -> None:
