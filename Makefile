@@ -58,8 +58,8 @@ clean: ## remove what was built
 
 # not in a handout
 
-.PHONY: solutions test matrix golden flake bench class merge handout gradescope
-.PHONY: setup-test setup-lint lint linters format
+.PHONY: solutions test matrix golden flake bench class merge compare handout
+.PHONY: gradescope setup-test setup-lint lint linters format
 
 solutions: export SUBMISSION := solutions
 solutions: | $(PYTHON) ## grade solutions/, which get full marks
@@ -91,6 +91,10 @@ class: | $(PYTHON) ## grade all SUBMISSIONS=... into OUT=..., or go on; AGAIN=NA
 
 merge: | $(PYTHON) ## put graded shards, SHARDS=..., together in OUT=...
 	@$(PYTHON) -m grader merge $${SHARDS:+"$$SHARDS"/*} $${OUT:+--out "$$OUT"}
+
+# When a grade changed, compare exits with 1, and make says "Error 1" and exits with 2.
+compare: | $(PYTHON) ## say whose grade changed, and why, from OLD=... to NEW=...
+	@$(PYTHON) -m grader compare $${OLD:+"$$OLD"} $${NEW:+"$$NEW"}
 
 handout: | $(PYTHON) ## write what students get, no solutions in it, into DIR=...
 	@$(PYTHON) -m grader handout $${DIR:+"$$DIR"}

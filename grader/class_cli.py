@@ -1,4 +1,4 @@
-"""The command line of a class: grade it, and merge its shards."""
+"""The command line of a class: grade it, merge its shards, and compare two gradings."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 
 from grader import argument_types, cohort
 from grader.failure import CannotGrade, a_missing_package_is_named
-from grader.report import roll
+from grader.report import comparison, roll
 from grader.report.class_progress import ClassProgress
+from grader.report.screen import Screen
 
 
 def add_to(commands: Any) -> None:
@@ -48,6 +49,12 @@ def add_to(commands: Any) -> None:
         "--out", type=Path, required=True, metavar="DIR", help="a new or empty folder"
     )  # fmt: skip
     merge.set_defaults(do=_merge)
+    compare = commands.add_parser("compare", help="compare two gradings of a class")
+    for which in ("old", "new"):
+        compare.add_argument(
+            which, type=Path, metavar=which.upper(), help="what grading a class left"
+        )
+    compare.set_defaults(do=_compare)
 
 
 def _class(options: argparse.Namespace) -> int:
@@ -72,6 +79,16 @@ def _class(options: argparse.Namespace) -> int:
     finally:
         progress.clear()
     return _tell_of_class(whole, options.out)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    """0 if nothing changed, 1 if a grade did."""
+    old, new = cohort.read(options.old), cohort.read(options.new)
+    screen = Screen(sys.stdout)
+    compared = comparison.compare(old, new)
+    for line in compared.lines:
+        screen.line(line)
+    return 1 if compared.has_changes else 0
 
 
 def _merge(options: argparse.Namespace) -> int:
