@@ -54,7 +54,7 @@ def go_on(out: Path, wanted: Wanted) -> tuple[Cohort, list[str]]:
                 kept.graded[name] = before.graded[name]
                 kept.provenance[name] = before.provenance[name]
     for reason, count in reasons.items():
-        which = "all" if count == len(had) else str(count)
+        which = "all" if 1 < count == len(had) else str(count)
         notes.append(f"{reason}: grading {which} again.")
     if failed := sum(name in wanted.made_from for name in before.ungraded):
         notes.append(f"Could not be graded before: trying {failed} again.")
