@@ -215,8 +215,9 @@ class Checking:
         self._done.add(result.id)
 
     def _tell(self) -> None:
-        """Tell what goes on, and what is known by now, in the order of the report."""
-        checks, untold = self._bench.checks, list(self._results)[self._told :]
+        """Tell what goes on, and what is known by now, in the order of the report, or
+        first what was asked for first."""
+        checks, untold = self._bench.checks, list(self._bench.checks)[self._told :]
         known = list(itertools.takewhile(self._done.__contains__, untold))
         if known and not self._climbs:
             self._keep()  # before it is told: whoever reads that can look it up

@@ -170,6 +170,17 @@ def test_a_check_is_as_urgent_as_all_that_builds_on_it() -> None:
     assert urgency == {"a": 6, "b": 5, "c": 4, "d": 3}
 
 
+@pytest.mark.parametrize("jobs", ["1", "8"])
+def test_what_is_wanted_first_is_told_first_after_what_it_builds_on(jobs: str) -> None:
+    asked = ("--only", "start", "--first", "start/restart,start/bad_port")
+    graded = run_grader("1", *asked, "--jobs", jobs, "--submission", SOLUTIONS)
+    told = re.findall(r"(?m)^  . +\d\.\d+  (.{12})", graded.out)
+    titles = {id: check["title"] for id, check in graded.checks(1).items()}
+    assert list(titles) == list(rubric.select(rubric.load(1), "start"))
+    first = ["start/listens", "start/restart", "start/bad_port"]
+    assert sorted(told[:3]) == sorted(titles[id][:12] for id in first)
+
+
 # -- a crowd --------------------------------------------------------------------
 
 
