@@ -136,15 +136,14 @@ class Checking:
         """Take the answers to checks of which all that they build on is done; whose
         foundation has failed is skipped, if its answer is here or not."""
         for id in self._results:
-            if not self._stands(id) or id in self._done:
+            is_open = id in self._answers or id in self._workers.busy
+            if not (is_open and self._stands(id)):
                 continue
-            if id in self._answers and not self._lacks_foundation(id):
-                self._record(self._results[id], self._answers.pop(id))
-            elif (
-                id in self._answers or id in self._workers.busy
-            ) and self._lacks_foundation(id):
+            if self._lacks_foundation(id):
                 self._workers.give_up(id)
                 self._answers.pop(id, None)
+            elif id in self._answers:
+                self._record(self._results[id], self._answers.pop(id))
 
     def _is_skipped(self, id: str) -> bool:
         """Whether the check ID is skipped: its foundation failed, or it comes too
