@@ -34,6 +34,11 @@ FAILING_SECONDS = 600.0
 # program or the machine, nobody can say. A right program takes some seconds.
 STAGE_SECONDS = 1800.0
 
+# Who takes so long has nothing to do for the most part: to begin with that before it is
+# known whether it has to be done costs little. The others would take a processor away
+# from what can be done, and of a wrong program mostly for nothing.
+LONG_SECONDS = 4.0
+
 # What a worker does besides checks.
 _MILESTONES = "milestones"
 
@@ -115,13 +120,15 @@ class Checking:
         either was done."""
         if not self._stands(id):
             return False
-        if self._is_skipped(id):
-            return True
-        return self._is_begun_early(id)
+        return self._is_skipped(id) or self._is_given(id)
 
     def _is_begun_early(self, id: str) -> bool:
-        """Begin the check ID, if there is room. What it builds on may not be done yet:
-        its answer waits for that."""
+        """Begin the check ID, if it is one that takes long, for it sleeps, and there
+        is room. What it builds on may not be done yet: its answer waits for that."""
+        return self._bench.checks[id].takes >= LONG_SECONDS and self._is_given(id)
+
+    def _is_given(self, id: str) -> bool:
+        """Give the check ID to a worker, if there is room."""
         if not self._workers.have_room:
             return False
         self._workers.give(id)
