@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Generic, NoReturn, TypeVar
 
 from grader import isolation, strays, usage
+from grader.failure import CannotGrade
 from grader.guard import MEMORY_BYTES
 
 _PR_SET_PDEATHSIG = 1
@@ -81,17 +82,21 @@ class Workers(Generic[Answer]):
 
     def done(self, seconds: float) -> list[tuple[str, Answer | None]]:
         """Wait, at most so many SECONDS, for a job to be done: those that are, each
-        with its answer, or None if its worker has ended without one."""
+        with its answer, or None if its worker has ended without one. Raises
+        CannotGrade if one could not be done."""
         at_work = {worker.pipe: worker for worker in self._workers if worker.job}
         answers: list[tuple[str, Answer | None]] = []
         for pipe in wait(list(at_work), seconds):
             worker = at_work[pipe]  # type: ignore[index]
             job, worker.job = worker.job, ""
             try:
-                answers.append((job, worker.pipe.recv()))
+                answer = worker.pipe.recv()
             except (EOFError, ConnectionError):
                 self._dismiss(worker)
-                answers.append((job, None))
+                answer = None
+            if isinstance(answer, CannotGrade):
+                raise answer
+            answers.append((job, answer))
         return answers
 
     def give_up(self, job: str) -> None:
@@ -129,6 +134,13 @@ class Workers(Generic[Answer]):
         worker.pipe.close()
         self._workers.remove(worker)
 
+    def _answer(self, job: str) -> Answer | CannotGrade:
+        """What doing JOB comes to, also where it cannot be done."""
+        try:
+            return self._do(job)
+        except CannotGrade as reason:
+            return reason
+
     def _work(self, pipe: Connection, parent: int) -> NoReturn:
         """What a worker does, and all that it does."""
         try:
@@ -141,7 +153,7 @@ class Workers(Generic[Answer]):
             if self._isolated:
                 isolation.enter_own_network()
             while True:
-                pipe.send(self._do(pipe.recv()))
+                pipe.send(self._answer(pipe.recv()))
         except BaseException:  # nobody above us may go on in our place
             traceback.print_exc()
         finally:

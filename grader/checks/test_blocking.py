@@ -34,11 +34,9 @@ CRUMBS, MOST_CRUMBS = 7_000, 60_000
 STALLED = 18
 
 
-def deaf_client(
-    server: Server, name: str = "the deaf one", window: int = SMALL_WINDOW
-) -> Client:
-    """A client that does not read, with a receive buffer of WINDOW bytes."""
-    deaf = server.connect(name, window)
+def deaf_client(server: Server, name: str = "the deaf one") -> Client:
+    """A client that does not read, with a small receive buffer."""
+    deaf = server.connect(name, SMALL_WINDOW)
     server.expect_accepted()
     deaf.stop_reading()
     return deaf
@@ -127,8 +125,7 @@ def test_memory_stays_bounded_while_a_client_only_sends(
     server.connect("the other one").converse(line(rng))
     pid = server.program.pid or 0
     before = procfs.memory_bytes(pid)
-    # It reads megabytes later on: not in thousands of small pieces.
-    deaf = deaf_client(server, window=MIB // 8)
+    deaf = deaf_client(server)
     sent = server.flood(deaf, readable(rng, MIB), FLOOD)
     # One that is always behind is no better than one that never reads.
     with server.another_check_tells():
