@@ -37,7 +37,7 @@ STAGE_SECONDS = 1800.0
 # Who takes so long has nothing to do for the most part: to begin with that before it is
 # known whether it has to be done costs little. The others would take a processor away
 # from what can be done, and of a wrong program mostly for nothing.
-LONG_SECONDS = 4.0
+_LONG_SECONDS = 4.0
 
 # What a worker does besides checks.
 _MILESTONES = "milestones"
@@ -125,7 +125,7 @@ class Checking:
     def _is_begun_early(self, id: str) -> bool:
         """Begin the check ID, if it is one that takes long, for it sleeps, and there
         is room. What it builds on may not be done yet: its answer waits for that."""
-        return self._bench.checks[id].takes >= LONG_SECONDS and self._is_given(id)
+        return self._bench.checks[id].takes >= _LONG_SECONDS and self._is_given(id)
 
     def _is_given(self, id: str) -> bool:
         """Give the check ID to a worker, if there is room."""

@@ -1,9 +1,9 @@
 """Keeping strangers' programs apart from the machine: what of it can be had here,
 and entering it.
 
-The network namespace is entered once, by the grader itself, because its clients
-have to be on the same loopback as the server: there is no way out of it, and
-every port is free. All else is each program's own (sandbox.py). See
+The grader enters a network namespace itself, and each of its workers another one,
+because clients have to be on the same loopback as the server: there is no way out of
+it, and every port is free. All else is each program's own (sandbox.py). See
 network_namespaces(7) and user_namespaces(7).
 """
 
@@ -242,8 +242,9 @@ def _set_up_network() -> None:
     _set("tcp_rmem", _RECEIVE_BUFFERS)
     _set("tcp_wmem", "4096 16384 1048576")
     _set("tcp_child_ehash_entries", "4096")
-    # It keeps half as many connections in TIME_WAIT; ten thousand clients leave more,
-    # and a port that has none can be bound again by whoever does not know how.
+    # A table of that size keeps 2,048 connections in TIME_WAIT, and ten thousand
+    # clients leave more. The kernel drops the rest, and then a server without
+    # SO_REUSEADDR could bind its port again (ip-sysctl).
     _set("tcp_max_tw_buckets", "262144")
 
 

@@ -1,6 +1,6 @@
-"""A server that runs beside the other checks, for as long as they take, with clients
-that stay: one that never speaks, one that has spoken, one that has stopped in the
-middle of a line, one that does not read, and one that speaks once a second.
+"""A server that runs beside the other checks, with clients that stay: one that never
+speaks, one that has spoken, one that has stopped in the middle of a line, one that
+does not read, and one that speaks once a second.
 
 What a server does only after some seconds, such as hanging up on who is silent, no
 other check waits for.
@@ -21,7 +21,6 @@ from grader.payload import line, readable
 from grader.scene import free_port
 from grader.server import Server
 
-CHECK = "lifecycle/patience"
 MIB = 1 << 20
 _EVERY_SECONDS, _BUSY_SECONDS = 1.0, 2.0
 
@@ -30,8 +29,7 @@ _FLOOD = 16 * MIB
 
 
 class Vigil:
-    """The server of BENCH that is kept beside the checks, if CHECK is among them; it
-    is started when all that this check builds on has been passed."""
+    """A server of BENCH that is kept up while its clients stay."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
@@ -44,7 +42,7 @@ class Vigil:
         self._stands = False  # has been stopped, because it is busy
 
     def go_on(self) -> None:
-        """Start it as soon as that can be, and go on with it: never waits for long."""
+        """Start it, if it is not up, and go on with it: never waits for long."""
         if self._failure or self._stands:
             return
         try:
