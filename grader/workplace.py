@@ -46,7 +46,9 @@ def folder() -> Iterator[Path]:
         path.chmod(0o711)  # so that the stranger can reach the places in it
         descriptor = _open(path)
         try:
-            _lock(descriptor)
+            # The kernel takes the lock back from who ends in whatever way (flock(2)).
+            # Another grader that sweeps may hold it, for a moment.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield path
         finally:
             os.close(descriptor)
@@ -131,12 +133,6 @@ def _open(path: Path) -> int:
     return os.open(path, flags)
 
 
-def _lock(descriptor: int) -> None:
-    """Lock a folder, or raise BlockingIOError if somebody has. The kernel takes the
-    lock back from a process that ends in whatever way (flock(2))."""
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
 def _end_launches(path: Path) -> None:
     """End what hangs in its launch since the grader of PATH was killed: bubblewrap's
     init waits for its parent, if that dies before it has said that it shall."""
@@ -154,7 +150,7 @@ def _sweep() -> None:
         with contextlib.suppress(OSError):
             descriptor = _open(path)
             try:
-                _lock(descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # Who has just made one has not locked it yet.
                 if time.time() - os.fstat(descriptor).st_mtime > _NEW_SECONDS:
                     _end_launches(path)

@@ -9,6 +9,7 @@ import json
 import os
 import pty
 import shutil
+import re
 import signal
 import subprocess
 import time
@@ -191,6 +192,36 @@ def test_a_cell_that_cannot_be_made_is_not_the_students_fault(
     assert words in done.stderr and done.stderr.count("\n") == 1
 
 
+CROWDED = """
+import socket
+from grader import isolation
+from grader.workers import Workers
+def leave_behind(job):
+    listener = socket.create_server(("127.0.0.1", 0))
+    for _ in range(12_000):
+        client = socket.create_connection(listener.getsockname())
+        listener.accept()[0].close()
+        client.close()
+    return open("/proc/net/sockstat").read()
+isolation.enter("required")
+workers = Workers(1, True, leave_behind)
+workers.give("it")
+print(dict(workers.done(60))["it"])
+workers.end()
+"""
+
+
+def test_the_kernel_remembers_thousands_who_have_left(isolated: None) -> None:
+    """In TIME_WAIT they keep a server without SO_REUSEADDR from its port (tcp(7)). Not
+    all of them stay: a port may be had again after a second (tcp_tw_reuse)."""
+    command = ["/usr/bin/python3", "-c", CROWDED]
+    done = subprocess.run(
+        command, cwd=REPOSITORY, timeout=120, capture_output=True, text=True
+    )
+    remembered = re.search(r"^TCP: .* tw (\d+)", done.stdout, re.M)
+    assert remembered and int(remembered[1]) > 5000, done.stdout + done.stderr
+
+
 # -- the bounds that the attacks do not reach ---------------------------------
 
 SLOWLY = """
@@ -316,6 +347,33 @@ def test_what_a_killed_grader_left_is_swept_by_the_next_one(
     assert hanging[1].poll() is None
     hanging[1].kill()
     hanging[1].wait()
+
+
+# Another grader sweeps, and looks at a folder that has just been made.
+SWEPT = """
+import fcntl, os, sys, threading
+from grader import cli, workplace
+real = workplace._room
+def room(path):
+    held = os.open(path, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    threading.Timer(0.3, os.close, [held]).start()
+    workplace._room = real
+    return real(path)
+workplace._room = room
+sys.exit(cli.main(["grade", "1", "--only", "start/listens", *sys.argv[1:]]))
+"""
+
+
+def test_a_grader_that_sweeps_does_not_keep_another_from_beginning() -> None:
+    done = subprocess.run(
+        ["/usr/bin/python3", "-c", SWEPT, "--submission", str(SOLUTIONS)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "SIGKILL", "terminal closed"])

@@ -282,11 +282,13 @@ def test_grade_hands_its_options_on(house: Path) -> None:
         "ONLY=echo/line",
         "JSON=r.json",
         "SEED=7",
+        "JOBS=2",
+        "BUDGET=60",
         "ISOLATION=off",
     )
     options = (
         ["--submission", "Kit O'Brien", "--only", "echo/line", "--json", "r.json"]
-    ) + ["--seed", "7", "--isolation", "off"]
+    ) + ["--seed", "7", "--jobs", "2", "--budget", "60", "--isolation", "off"]
     assert done.stdout == f"/usr/bin/python3 {['grade', '1', '3', *options]}\n"
 
 
