@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 _X86_64 = {
@@ -194,12 +195,23 @@ def _switches(folder: str) -> int | None:
 
 def processor_seconds(pid: int) -> float:
     """Processor time that the living threads of PID's tree have used."""
-    total = 0
+    return sum(on_it for on_it, _ in _scheduled_seconds(pid))
+
+
+def busy_seconds(pid: int) -> float:
+    """How long the living threads of PID's tree have been on a processor or have waited
+    for one, all in all."""
+    return sum(on_it + waited for on_it, waited in _scheduled_seconds(pid))
+
+
+def _scheduled_seconds(pid: int) -> Iterator[tuple[float, float]]:
+    """How long each living thread of PID's tree has been on a processor, and has waited
+    for one. (The kernel's Documentation/scheduler/sched-stats.rst.)"""
     for process in tree(pid):
         for tid in numbers(f"/proc/{process}/task"):
             fields = read(f"/proc/{process}/task/{tid}/schedstat").split()
-            total += int(fields[0]) if fields else 0
-    return total / 1e9
+            if fields:
+                yield int(fields[0]) / 1e9, int(fields[1]) / 1e9
 
 
 def memory_bytes(pid: int) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from grader import lesson, procfs
+from grader.checks import as_time_allows
 from grader.difference import around
 from grader.program import Stream
 from grader.submission import REPOSITORY
@@ -63,6 +64,21 @@ def test_a_sleeping_process_is_seen_in_its_call() -> None:
         sleeper.kill()
     assert tasks[0].state == "S" and tasks[0].call and tasks[0].call.timed()
     assert procfs.tasks(sleeper.pid) == []
+
+
+def test_what_takes_its_time_is_tried_less_and_what_has_no_processor_is_not() -> None:
+    """Eight times, a tenth of a second each: asleep, and at work."""
+
+    def at_work() -> None:
+        end = time.thread_time() + 0.1
+        while time.thread_time() < end:
+            pass
+
+    def times(trial: Callable[[], None]) -> int:
+        return sum(trial() is None for _ in as_time_allows(range(8), 3, 0.2))
+
+    assert times(at_work) == 8
+    assert times(lambda: time.sleep(0.1)) < 8
 
 
 @pytest.mark.parametrize(
