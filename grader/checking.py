@@ -34,11 +34,6 @@ FAILING_SECONDS = 600.0
 # program or the machine, nobody can say. A right program takes some seconds.
 STAGE_SECONDS = 1800.0
 
-# Who takes so long has nothing to do for the most part: to begin with that before it is
-# known whether it has to be done costs little. The others would take a processor away
-# from what can be done, and of a wrong program mostly for nothing.
-_LONG_SECONDS = 4.0
-
 # What a worker does besides checks.
 _MILESTONES = "milestones"
 
@@ -67,6 +62,7 @@ class Checking:
         self._workers: Workers[list[Milestone] | CheckResult] = Workers(
             request.jobs, request.isolation == "bubblewrap", self._work
         )
+        bench.others_are_done = self._workers.others_are_done
         self._climbs = request.milestones and not request.only  # still
         self._failing_seconds = self._passing_seconds = 0.0
         self._failed_last = ""
@@ -93,7 +89,8 @@ class Checking:
                 self._progress.climbed(self._stage)
             while waiting or self._workers.busy:
                 waiting = [id for id in waiting if not self._is_begun(id)]
-                waiting = [id for id in waiting if not self._is_begun_early(id)]
+                if not waiting and all(map(self._stays, self._workers.busy)):
+                    self._workers.tell_who_stays()
                 self._tell()
                 for job, answer in self._workers.done(min(1.0, self._left())):
                     self._take(job, answer)
@@ -116,23 +113,23 @@ class Checking:
         return sorted(self._items, key=lambda id: (id not in first, -seconds[id]))
 
     def _is_begun(self, id: str) -> bool:
-        """Begin the check ID, if all that it builds on is done; or skip it. Whether
-        either was done."""
+        """Begin the check ID, if all that it builds on is done, and there is room; or
+        skip it. Whether either was done. One that stays begins at once, whatever
+        becomes of what it builds on: its answer waits for that."""
+        if self._stays(id):
+            self._workers.give(id, stays=True)
+            return True
         if not self._stands(id):
             return False
-        return self._is_skipped(id) or self._is_given(id)
-
-    def _is_begun_early(self, id: str) -> bool:
-        """Begin the check ID, if it is one that takes long, for it sleeps, and there
-        is room. What it builds on may not be done yet: its answer waits for that."""
-        return self._bench.checks[id].takes >= _LONG_SECONDS and self._is_given(id)
-
-    def _is_given(self, id: str) -> bool:
-        """Give the check ID to a worker, if there is room."""
+        if self._is_skipped(id):
+            return True
         if not self._workers.have_room:
             return False
         self._workers.give(id)
         return True
+
+    def _stays(self, job: str) -> bool:
+        return job != _MILESTONES and self._bench.checks[job].stays
 
     def _stands(self, id: str) -> bool:
         """Whether it is known what became of all that the check ID builds on."""
@@ -213,11 +210,13 @@ class Checking:
             result.message = "the grader failed: the process that ran it has ended"
         else:
             vars(result).update(vars(answer))
+        # One that stays takes as long as the others do, and counts as nothing.
+        seconds = 0.0 if self._stays(result.id) else result.seconds
         if result.status == "failed":
-            self._failing_seconds += result.seconds
+            self._failing_seconds += seconds
             self._failed_last = result.id
         else:
-            self._passing_seconds += result.seconds
+            self._passing_seconds += seconds
         self._done.add(result.id)
 
     def _tell(self) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 @dataclass(frozen=True)
 class Check:
     """One check of a stage. needs are the ids of those it builds on; takes says about
-    how many seconds it takes a right program."""
+    how many seconds it takes a right program. One that stays is there from the first to
+    the last, beside the others."""
 
     id: str
     title: str
@@ -21,6 +22,7 @@ class Check:
     hint: str
     needs: tuple[str, ...] = ()
     takes: float = 0.2
+    stays: bool = False
 
 
 @dataclass(frozen=True)

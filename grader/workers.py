@@ -41,43 +41,61 @@ class _Worker:
     pid: int
     pipe: Connection
     job: str = ""
+    stays: bool = False
     since: float = 0.0
 
 
 class Workers(Generic[Answer]):
     """At most COUNT workers, which do jobs that are known by name: DO, in a worker,
-    makes the answer to one. They are ISOLATED if the grader is in a network of ours."""
+    makes the answer to one. They are ISOLATED if the grader is in a network of ours.
+
+    A job that stays comes on top of those: it waits, until it is told that all others
+    are done."""
 
     def __init__(self, count: int, isolated: bool, do: Callable[[str], Answer]) -> None:
         self._count = count
         self._isolated = isolated
         self._do = do
         self._workers: list[_Worker] = []
+        self._are_done, self._tell = Pipe(duplex=False)  # so all others are
 
     @property
     def busy(self) -> list[str]:
-        """The jobs that are being done, the oldest first."""
-        return [worker.job for worker in self._workers if worker.job]
+        """The jobs that are being done, the oldest first, and then those that stay."""
+        return [w.job for w in self._at_work() + self._at_work(stays=True)]
+
+    def _at_work(self, stays: bool = False) -> list[_Worker]:
+        return [w for w in self._workers if w.job and w.stays is stays]
 
     def seconds(self) -> list[float]:
-        """How long the jobs that are being done have taken by now."""
+        """How long the jobs that are being done have taken by now, in seconds. One that
+        stays takes as long as the others do, and counts as nothing."""
         now = time.monotonic()
-        return [now - worker.since for worker in self._workers if worker.job]
+        return [now - worker.since for worker in self._at_work()]
 
     @property
     def have_room(self) -> bool:
         """Whether one more job may be given now."""
-        return len(self.busy) < self._count
+        return len(self._at_work()) < self._count
 
-    def give(self, job: str) -> None:
-        """Have a worker do JOB."""
+    def others_are_done(self) -> bool:
+        """For a job that stays: whether there is nothing any more to stay for."""
+        return self._are_done.poll()  # and nobody ever reads it
+
+    def tell_who_stays(self) -> None:
+        """Tell the jobs that stay that there is nothing left to stay for."""
+        if not self.others_are_done():
+            self._tell.send_bytes(b"!")
+
+    def give(self, job: str, stays: bool = False) -> None:
+        """Have a worker do JOB, on top of the others if it STAYS."""
         free = next((worker for worker in self._workers if not worker.job), None)
         if free is None:
             free = self._hire()
         else:  # the last one is the one that has just begun
             self._workers.remove(free)
         self._workers.append(free)
-        free.job, free.since = job, time.monotonic()
+        free.job, free.stays, free.since = job, stays, time.monotonic()
         free.pipe.send(job)
 
     def done(self, seconds: float) -> list[tuple[str, Answer | None]]:
@@ -110,6 +128,8 @@ class Workers(Generic[Answer]):
         for worker in list(self._workers):
             self._dismiss(worker)
         strays.end()
+        self._are_done.close()
+        self._tell.close()
 
     def _hire(self) -> _Worker:
         ours, theirs = Pipe()

@@ -1,4 +1,4 @@
-"""A server that runs beside the other checks, with clients that stay: one that never
+"""A server that runs beside all other checks, with clients that stay: one that never
 speaks, one that has spoken, one that has stopped in the middle of a line, one that
 does not read, and one that speaks once a second.
 
@@ -16,13 +16,14 @@ from grader import procfs
 from grader.backpressure import SMALL_WINDOW
 from grader.bench import Bench
 from grader.client import Client
-from grader.failure import CannotGrade, Failure
+from grader.failure import Failure
 from grader.payload import line, readable
 from grader.scene import free_port
 from grader.server import Server
 
 MIB = 1 << 20
 _EVERY_SECONDS, _BUSY_SECONDS = 1.0, 2.0
+_PACE_SECONDS = 0.2
 
 # More than the kernel's buffers take of a client that does not read.
 _FLOOD = 16 * MIB
@@ -35,24 +36,24 @@ class Vigil:
         self._bench = bench
         self._rng = random.Random(f"{bench.seed} vigil")
         self._server: Server | None = None
-        self._failure: Failure | CannotGrade | None = None
-        self._talker: Client | None = None
         self._stalled: Client | None = None
         self._began = self._spoke = 0.0
-        self._stands = False  # has been stopped, because it is busy
 
-    def go_on(self) -> None:
-        """Start it, if it is not up, and go on with it: never waits for long."""
-        if self._failure or self._stands:
-            return
+    def expect_all_are_there(self) -> None:
+        """Expect each of the clients to be there when all other checks are done, and
+        they have been for as long as the bench says, and when they go on then. Raises
+        Failure."""
         try:
-            if self._server is None:
-                self._begin()
-            self._speak()
-        except (Failure, CannotGrade) as failure:
-            self._failure = failure
+            talker = self._begin()
+            self._stay(talker)
+            self._all_go_on()
+        except Failure as failure:
+            if failure.finding and failure.finding.kind in ("hung_up", "gone"):
+                raise
+            # Nobody was hung up on: another check tells what is wrong.
 
-    def _begin(self) -> None:
+    def _begin(self) -> Client:
+        """Start it, with its clients: the one that is to speak once a second."""
         port = free_port()
         program = self._bench.run(str(port))
         self._server = server = Server(program, port)
@@ -66,40 +67,32 @@ class Vigil:
         server.expect_accepted()
         self._stalled.stop_reading()
         server.flood(self._stalled, readable(self._rng, MIB), _FLOOD)
-        self._talker = server.connect("the talking one")
         self._began = time.monotonic()
+        return server.connect("the talking one")
 
-    def _speak(self) -> None:
-        """Have the one that speaks once a second do so, if it is time, and look later
-        what it was answered."""
-        assert self._server and self._talker
-        self._server.pump(0)
-        self._server.check()
-        if time.monotonic() - self._spoke >= _EVERY_SECONDS:
-            self._spoke = time.monotonic()
-            self._talker.send(line(self._rng))
-        # If it works for nothing, of which another check tells, it stands meanwhile.
-        if procfs.processor_seconds(self._server.program.pid or 0) > _BUSY_SECONDS:
-            self._server.program.signal(signal.SIGSTOP)
-            self._stands = True
+    def _stay(self, talker: Client) -> None:
+        """Stay, while the TALKER speaks once a second, and is answered some time.
+        (If the server works for nothing, it stands meanwhile: another check tells.)"""
+        assert self._server
+        program = self._server.program
+        while not self._may_leave():
+            if procfs.processor_seconds(program.pid or 0) > _BUSY_SECONDS:
+                program.signal(signal.SIGSTOP)
+                self._wait_for_the_others()
+                program.signal(signal.SIGCONT)
+                return
+            if time.monotonic() - self._spoke >= _EVERY_SECONDS:
+                self._spoke = time.monotonic()
+                talker.send(line(self._rng))
+            self._server.let_pass(_PACE_SECONDS)
 
-    def expect_all_are_there(self) -> None:
-        """Expect each of the clients to be there when they have been for as long as the
-        bench says, and when they go on then. Raises Failure."""
-        self.go_on()
-        if self._server and self._stands:
-            self._server.program.signal(signal.SIGCONT)
-        try:
-            while self._server and not self._failure and self._left() > 0:
-                self._server.let_pass(min(_EVERY_SECONDS, self._left()))
-                self.go_on()
-            if self._failure:
-                raise self._failure
-            self._all_go_on()
-        except Failure as failure:
-            if failure.finding and failure.finding.kind in ("hung_up", "gone"):
-                raise
-            # Nobody was hung up on: another check tells what is wrong.
+    def _wait_for_the_others(self) -> None:
+        while not self._may_leave():
+            time.sleep(_PACE_SECONDS)
+
+    def _may_leave(self) -> bool:
+        stayed = time.monotonic() - self._began
+        return self._bench.others_are_done() and stayed >= self._bench.patience
 
     def _all_go_on(self) -> None:
         assert self._server and self._stalled
@@ -110,9 +103,6 @@ class Vigil:
         for client in clients:
             client.send(line(self._rng))
         self._server.expect_echoes(clients)
-
-    def _left(self) -> float:
-        return self._began + self._bench.patience - time.monotonic()
 
     def close(self) -> None:
         """End it."""

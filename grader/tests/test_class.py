@@ -286,4 +286,4 @@ def test_a_class_waits_longer_for_a_server_to_hang_up(tmp_path: Path) -> None:
     assert done.returncode == 0
     result = json.loads((tmp_path / "out" / "ana" / "result.json").read_text())
     failed = [c["id"] for c in result["stages"][0]["checks"] if c["status"] == "failed"]
-    assert failed == ["lifecycle/patience"]
+    assert "lifecycle/patience" in failed

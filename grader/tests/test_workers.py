@@ -62,6 +62,29 @@ def test_a_worker_that_is_free_is_given_the_next_job() -> None:
         assert answers[0] == answers[1] != os.getpid()
 
 
+def test_one_that_stays_comes_on_top_and_is_told_when_all_others_are_done() -> None:
+    ours, theirs = os.pipe()
+
+    def do(job: str) -> bool:
+        if job == "works":
+            return bool(os.read(ours, 1))
+        before = workers.others_are_done()
+        os.write(theirs, b"!")
+        while not workers.others_are_done():
+            time.sleep(0.01)
+        return before
+
+    with hired(1, do) as workers:
+        workers.give("stays", stays=True)
+        assert workers.have_room
+        workers.give("works")
+        assert not workers.have_room and workers.busy == ["works", "stays"]
+        assert len(workers.seconds()) == 1
+        assert workers.done(60) == [("works", True)]
+        workers.tell_who_stays()
+        assert _all_done(workers) == {"stays": False}
+
+
 def test_a_worker_that_ends_leaves_no_answer_and_its_place() -> None:
     def do(job: str) -> str:
         if job == "ends":
