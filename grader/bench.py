@@ -22,7 +22,8 @@ from grader.sandbox import SANITIZERS
 # How each build of a program is run: the environment, and the libraries besides. What
 # malloc() gives is filled with rubbish, too (mallopt(3), M_PERTURB).
 _SANITIZER_OPTIONS = {
-    "ASAN_OPTIONS": "color=never:print_legend=0:exitcode=66:detect_leaks=1",
+    "ASAN_OPTIONS": "color=never:print_legend=0:exitcode=66:detect_leaks=1"
+    ":malloc_fill_byte=165:max_malloc_fill_size=1073741824",
     "UBSAN_OPTIONS": "color=never:print_stacktrace=1",
     "LSAN_OPTIONS": "print_suppressions=0",
 }

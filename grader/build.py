@@ -16,8 +16,9 @@ from grader.syscalls import REFUSED_FUNCTIONS
 from grader.workplace import FILE_BYTES, compile_in, hand_over
 
 PLAIN = ("-std=gnu17", "-O2", "-g", "-Wall", "-Wextra", "-pthread")
-# Variables hold bytes of 0xFE until they are set, and not what happens to be there.
-FILLED = (*PLAIN, "-ftrivial-auto-var-init=pattern")
+# Variables hold bytes of 0xFE until they are set, and not what happens to be there. GCC
+# can do that from version 12 on.
+FILL = "-ftrivial-auto-var-init=pattern"
 SANITIZED = (
     "-std=gnu17", "-O1", "-g", "-pthread", "-fno-omit-frame-pointer",
     "-fsanitize=address,undefined",
@@ -74,19 +75,19 @@ class Workshop:
         return self._gcc(place, [*PLAIN, "-o", "program", self._source])
 
     def build_sanitized(self) -> Build:
-        """The same with AddressSanitizer and UndefinedBehaviorSanitizer."""
+        """The same with AddressSanitizer and UndefinedBehaviorSanitizer, and filled, if
+        that can be had."""
         if said := self._tells_sanitizers():
             return Build(None, 0.0, f"it tells the sanitizers what to do: {said}")
         place = self._place("sanitized", _HERE / "ask_for_leaks.c")
-        sources = [self._source, "ask_for_leaks.c"]
-        return self._gcc(place, [*SANITIZED, "-o", "program", *sources])
+        arguments = [*SANITIZED, "-o", "program", self._source, "ask_for_leaks.c"]
+        built = self._gcc(place, [FILL, *arguments])
+        return built if built.ok else self._gcc(place, arguments)
 
     def build_filled(self) -> Build:
-        """The same, with nothing but rubbish in variables that were never set. GCC has
-        that from version 12 on."""
-        return self._gcc(
-            self._place("filled"), [*FILLED, "-o", "program", self._source]
-        )
+        """The same, with nothing but rubbish in variables that were never set."""
+        place = self._place("filled")
+        return self._gcc(place, [*PLAIN, FILL, "-o", "program", self._source])
 
     def build_milestones(self) -> Build:
         """The unit tests, linked with the submission's functions."""

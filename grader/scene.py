@@ -42,6 +42,7 @@ class Scene:
         self._fault: Fault | None = None
         self._excused: set[Connection] = set()
         self._naps = Naps()
+        self.went_wrong = False  # with something that another check tells
         self.held_back = 0  # how often the kernel took its time to deliver something
         self.transcript = Transcript()
         self.closing = contextlib.ExitStack()  # what is done when the program has ended
@@ -264,8 +265,10 @@ class Scene:
     def another_check_tells(self) -> Iterator[None]:
         """Whatever goes wrong inside is no failure of this check; nor is what goes
         wrong later with the clients that were there: it may be the same mistake."""
-        with contextlib.suppress(Failure):
+        try:
             yield
+        except Failure:
+            self.went_wrong = True
         self._fault = None
         self._excused.update(self.connections)
 

@@ -22,14 +22,22 @@ def test_it_uses_memory_rightly(
     start: Callable[..., Server], session: Callable[..., Session],
 ) -> None:  # fmt: skip
     if bench.stage == 1:
-        _tour_of_a_server(launch, rng)
-        expect_the_same_filled(bench, lambda built: _visit(start(built=built), rng))
+        servers = _tour_of_a_server(launch, rng)
+        expect_the_same_filled(
+            bench, servers, lambda built: _visit(start(built=built), rng)
+        )
     else:
-        _tour_of_a_client(session, rng)
-        expect_the_same_filled(bench, lambda built: _talk(session(built=built), rng))
+        clients = _tour_of_a_client(session, rng)
+        expect_the_same_filled(
+            bench, clients, lambda built: _talk(session(built=built), rng)
+        )
 
 
-def _tour_of_a_server(launch: Callable[..., Server], rng: random.Random) -> None:
+def _tour_of_a_server(
+    launch: Callable[..., Server], rng: random.Random
+) -> list[Server]:
+    servers = []
+
     def polite(client: Client) -> None:
         client.converse(line(rng))
         client.converse(EVERY_BYTE)
@@ -45,12 +53,14 @@ def _tour_of_a_server(launch: Callable[..., Server], rng: random.Random) -> None
 
     for behave in (polite, vanishing):
         server = launch(built="sanitized")
+        servers.append(server)
         with expect_no_report(server):
             server.expect_listening()
             client = server.connect("the client", SMALL_WINDOW)
             server.expect_accepted()
             behave(client)
             server.expect_exit(client, "when its client has left")
+    return servers
 
 
 def _visit(server: Server, rng: random.Random) -> None:
@@ -70,7 +80,9 @@ def _talk(session: Session, rng: random.Random) -> None:
     session.expect_printed(text)
 
 
-def _tour_of_a_client(session: Callable[..., Session], rng: random.Random) -> None:
+def _tour_of_a_client(
+    session: Callable[..., Session], rng: random.Random
+) -> list[Session]:
     text = b"\n" + EVERY_BYTE + line(rng, 64 << 10) + b"x" * 70 + b"\n\0no newline"
     polite = session(built="sanitized")
     with expect_no_report(polite):
@@ -88,3 +100,4 @@ def _tour_of_a_client(session: Callable[..., Session], rng: random.Random) -> No
     refused = session(built="sanitized", arguments=("127.0.0.1", "abc"), listens=False)
     with expect_no_report(refused):
         refused.expect_exit(1, "when its port is no port")
+    return [polite, leaving, refused]

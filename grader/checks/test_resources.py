@@ -161,7 +161,9 @@ def test_it_uses_memory_rightly(
             client.close()
         server.expect_descriptors(before, everyone, "have left")
         leak_signal(server)
-    expect_the_same_filled(bench, lambda built: _visit(start(built=built), rng))
+    expect_the_same_filled(
+        bench, [server], lambda built: _visit(start(built=built), rng)
+    )
 
 
 def _visit(server: Server, rng: random.Random) -> None:
