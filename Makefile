@@ -5,7 +5,6 @@
 PYTHON := /usr/bin/python3
 unexport PYTHONHOME PYTHONPATH
 export PYTHONNOUSERSITE := 1
-export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help setup grade watch clean isolation pull-request comment
 .NOTPARALLEL: # in `make -j setup grade`, too, one comes after the other

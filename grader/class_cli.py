@@ -1,4 +1,5 @@
-"""The command line of a class: grade it, merge its shards, and compare two gradings."""
+"""The command line of a class: grade it, merge its shards, and compare two gradings.
+(What these need is imported when they are asked for: see cli.py.)"""
 
 from __future__ import annotations
 
@@ -7,13 +8,13 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from grader import argument_types, cohort
+from grader import argument_types
 from grader.failure import CannotGrade, a_missing_package_is_named
-from grader.report import comparison, roll
-from grader.report.class_progress import ClassProgress
-from grader.report.screen import Screen
+
+if TYPE_CHECKING:
+    from grader.cohort import Cohort
 
 
 def add_to(commands: Any) -> None:
@@ -61,6 +62,7 @@ def _class(options: argparse.Namespace) -> int:
     with a_missing_package_is_named():
         from grader import grade_class
         from grader import isolation as isolating
+        from grader.report.class_progress import ClassProgress
 
     isolating.require()
     request = grade_class.Request(
@@ -83,6 +85,10 @@ def _class(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     """0 if nothing changed, 1 if a grade did."""
+    from grader import cohort
+    from grader.report import comparison
+    from grader.report.screen import Screen
+
     old, new = cohort.read(options.old), cohort.read(options.new)
     screen = Screen(sys.stdout)
     compared = comparison.compare(old, new)
@@ -92,12 +98,16 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _merge(options: argparse.Namespace) -> int:
+    from grader import cohort
+
     whole = cohort.merge(options.folders, options.out)
     return _tell_of_class(whole, options.out, whole.missing())
 
 
-def _tell_of_class(whole: cohort.Cohort, out: Path, missing: Iterable[str] = ()) -> int:
+def _tell_of_class(whole: Cohort, out: Path, missing: Iterable[str] = ()) -> int:
     """Tell what became of a class, and which of its shards are MISSING."""
+    from grader.report import roll
+
     told = [*roll.summary(whole.graded), f"The grades: {out / 'grades.csv'}"]
     print("", *told, sep="\n")
     lacks = [f"shard {shard} is missing" for shard in missing]

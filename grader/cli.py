@@ -3,6 +3,8 @@
 0 full marks on all that was graded; 1 points were lost; 2 could not grade, with
 one line on standard error that says why. What nobody foresaw is the grader's own
 fault: 2, with Python's own words before that line.
+
+What only one command needs is imported when it is asked for: most ask for a grade.
 """
 
 from __future__ import annotations
@@ -20,8 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
-from grader import argument_types, autograder, class_cli, handout, rubric, strays
-from grader import submission
+from grader import argument_types, class_cli, rubric, strays, submission
 from grader.failure import CannotGrade, a_missing_package_is_named
 from grader.lesson import one_line
 from grader.result import DEFAULT_SEED, Result, write, write_json
@@ -283,12 +284,16 @@ def _watch(options: argparse.Namespace) -> int:
 
 
 def _handout(options: argparse.Namespace) -> int:
+    from grader import handout
+
     for line in handout.write(options.folder):
         print(line)
     return 0
 
 
 def _gradescope(options: argparse.Namespace) -> int:
+    from grader import autograder
+
     autograder.write(options.file, options.stage)
     print(f"{options.file}: upload it as the autograder of an assignment")
     return 0
