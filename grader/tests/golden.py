@@ -40,6 +40,7 @@ VARIES = (
     (r"^Its standard error ends with:\n(?:  \[INFO\].*\n)+(?!  )", ""),
     (r"… \d+ steps left out …", "… N steps left out …"),
     (r"\bport 2\d{4}\b", "port PORT"),
+    (r'"2\d{4}a"', '"PORTa"'),
     (r"\bclient \d+\b", "client N"),
     (r"\d+\.\d+ s\b", "SECONDS s"),
     (r"\b(?!65535|65536|70000)\d{5,}\b", "MANY"),
