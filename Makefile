@@ -57,7 +57,7 @@ clean: ## remove what was built
 
 # not in a handout
 
-.PHONY: solutions test matrix golden flake bench class merge compare handout
+.PHONY: solutions test matrix golden stories flake bench class merge compare handout
 .PHONY: gradescope setup-test setup-lint lint linters format
 
 solutions: export SUBMISSION := solutions
@@ -75,6 +75,9 @@ matrix: | $(PYTHON) ## show what the grader says of the right and the wrong prog
 
 golden: | $(PYTHON) ## write down anew what each wrong program is taught
 	@$(PYTHON) -m grader.tests.golden $(if $(MERGE),--merge) $(PROGRAMS)
+
+stories: | $(PYTHON) ## make up anew what happens in concurrency/any_order
+	@$(PYTHON) -m grader.tests.stories
 
 flake: | $(PYTHON) ## grade every right program RUNS=100 times, and count what fails
 	@$(PYTHON) -m grader.tests.flake $(or $(RUNS),100) $(AT_ONCE)

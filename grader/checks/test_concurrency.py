@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 
 from grader import procfs
+from grader.any_order import shortest_failure
 from grader.bench import Bench
 from grader.checks import check, unless_held_back
 from grader.guard import CROWD, MULTITUDE, most_clients, most_descriptors
@@ -106,9 +107,6 @@ def test_a_thousand_clients_that_come_at_once_are_served(
 def test_whatever_happens_in_any_order_everyone_gets_their_bytes(
     start: Callable[..., Server], bench: Bench
 ) -> None:
-    # Hypothesis is large, and no other check needs it.
-    from grader.any_order import shortest_failure
-
     failure = shortest_failure(start, bench.seed)
     if failure:
         raise failure

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from grader import known_stories
+from grader.submission import REPOSITORY
 from grader.tests.conftest import Graded, run_grader
+from grader.tests.stories import MADE_UP_BY, made_up
 
 ID = "concurrency/any_order"
 
@@ -80,6 +84,39 @@ def test_the_same_seed_tells_the_same_story(submit: Submit) -> None:
     submission = submit(3, _wrong("takes_turns"))
     first, again = (_grade(submission, "--seed", "7") for _ in range(2))
     assert _story(first) == _story(again) != []
+
+
+def test_the_stories_of_the_default_seed_are_those_that_hypothesis_makes_up() -> None:
+    written = known_stories.PATH.read_text()
+    told = known_stories.read()
+    assert len(told) > 30
+    assert known_stories.text(told) == written.partition("\n")[2]
+    if written.startswith(MADE_UP_BY):  # another one makes up others
+        assert told == made_up(), "run 'make stories'"
+
+
+# Nothing can be made up.
+WITHOUT = """
+import sys
+sys.modules["grader.make_up"] = None
+from grader import cli
+sys.exit(cli.main(["grade", "3", "--only", "concurrency/any_order", *sys.argv[1:]]))
+"""
+
+
+def test_a_right_program_does_not_need_anything_made_up(submit: Submit) -> None:
+    def status(submission: Path, *seed: str) -> int:
+        command = ["/usr/bin/python3", "-c", WITHOUT, *seed]
+        return subprocess.run(
+            [*command, "--submission", str(submission)],
+            cwd=REPOSITORY,
+            capture_output=True,
+            timeout=300,
+        ).returncode
+
+    assert status(REPOSITORY / "solutions") == 0
+    assert status(REPOSITORY / "solutions", "--seed", "7") == 2
+    assert status(submit(3, _wrong("first_message_only"))) == 2
 
 
 def test_nothing_is_left_where_it_was_run(submit: Submit, tmp_path: Path) -> None:
