@@ -113,9 +113,9 @@ def test_what_is_left_is_told_in_round_figures(seconds: float, words: str) -> No
 @pytest.mark.parametrize(
     "graders, processors, gibibytes, checks",
     [
-        (2, 2, 64, 4),
-        (16, 16, 64, 4),
-        (1, 2, 64, 8),  # the only one has all of the machine
+        (2, 2, 64, 3),
+        (16, 16, 64, 3),
+        (1, 2, 64, 6),  # the only one has all of the machine
         (64, 2, 64, 1),
         (2, 2, 4, 2),  # each check needs memory for a program
         (2, 2, 0, 1),
