@@ -99,7 +99,7 @@ class Guard:
         self._alone = alone
         self._printed = printed
         self._next = 0.0
-        self._ran: list[str] = []
+        self._ran: list[tuple[float, float]] = []
         self._files_before = usage.open_files()
         self._notes_before = usage.kernel_bytes()
         self._shared_before = usage.shared_bytes()
@@ -109,7 +109,8 @@ class Guard:
         now = time.monotonic()
         if now < self._next:
             return ""
-        ran = usage.times_run(self._root)
+        # While these stay as they are, its threads have done nothing.
+        ran = list(procfs.scheduled_seconds(self._root))
         said = "" if ran and ran == self._ran else self._look()
         self._ran = ran
         # A thousand processes take long to look at: leave time for all else.

@@ -195,16 +195,16 @@ def _switches(folder: str) -> int | None:
 
 def processor_seconds(pid: int) -> float:
     """Processor time that the living threads of PID's tree have used."""
-    return sum(on_it for on_it, _ in _scheduled_seconds(pid))
+    return sum(on_it for on_it, _ in scheduled_seconds(pid))
 
 
 def busy_seconds(pid: int) -> float:
     """How long the living threads of PID's tree have been on a processor or have waited
     for one, all in all."""
-    return sum(on_it + waited for on_it, waited in _scheduled_seconds(pid))
+    return sum(on_it + waited for on_it, waited in scheduled_seconds(pid))
 
 
-def _scheduled_seconds(pid: int) -> Iterator[tuple[float, float]]:
+def scheduled_seconds(pid: int) -> Iterator[tuple[float, float]]:
     """How long each living thread of PID's tree has been on a processor, and has waited
     for one. (The kernel's Documentation/scheduler/sched-stats.rst.)"""
     for process in tree(pid):

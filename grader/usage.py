@@ -50,17 +50,6 @@ def use(pid: int) -> Use:
     return Use(threads, kilobytes << 10, ticks / os.sysconf("SC_CLK_TCK"))
 
 
-def times_run(pid: int) -> list[str]:
-    """How often, and for how long, each thread of PID's tree has run: while that stays
-    as it is, they have done nothing. (The kernel's
-    Documentation/scheduler/sched-stats.rst.)"""
-    return [
-        read(f"/proc/{process}/task/{tid}/schedstat")
-        for process in tree(pid)
-        for tid in numbers(f"/proc/{process}/task")
-    ]
-
-
 def proportional_bytes(pid: int) -> int:
     """Memory of PID's tree that holds data, shared pages counted once. Slow."""
     kilobytes = 0

@@ -104,7 +104,7 @@ def session_members(session: int) -> list[str]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What can be asked for besides."""
-    words = "what says in a minute whether a change broke something"
+    words = "a sample of the tests, to see soon whether a change broke something"
     parser.addoption("--quick", action="store_true", help=words)
 
 
