@@ -52,7 +52,7 @@ $(PYTHON):
 
 clean: ## remove what was built
 	rm -f stages/*/tcp_server stages/*/tcp_client stages/*/*.o
-	rm -rf .mypy_cache
+	rm -rf .mypy_cache grader/.gcc_cache
 	find grader -name __pycache__ -prune -exec rm -rf {} +
 
 # not in a handout

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader import objects
 from grader.submission import REPOSITORY, Submission
 from grader.syscalls import REFUSED_FUNCTIONS
 from grader.workplace import FILE_BYTES, compile_in, hand_over
@@ -25,9 +26,10 @@ SANITIZED = (
 )  # fmt: skip
 # The static libcheck leaves it to us to name what it needs. With --wrap the
 # milestones see, and shorten, the student's reads and writes.
+UNIT_TESTS = ("-std=gnu17", "-pthread")
 MILESTONES = (
-    "-std=gnu17", "-pthread", "-Wl,--wrap=send,--wrap=recv,--wrap=write,--wrap=read",
-    "-lcheck", "-lsubunit", "-lm", "-lrt",
+    *UNIT_TESTS, "-Wl,--wrap=send,--wrap=recv,--wrap=write,--wrap=read", "-lcheck",
+    "-lsubunit", "-lm", "-lrt",
 )  # fmt: skip
 # Sections of what runs by itself, before main() and after it: in the milestones,
 # that would be the student's code in the process that keeps the log.
@@ -60,6 +62,16 @@ class Build:
         return [re.sub(r"^\S*/", "", line) for line in lines if _OF_MEMORY.search(line)]
 
 
+@dataclass(frozen=True)
+class _Own:
+    """A source of ours that a program is linked with, the headers that it includes, and
+    the flags that it is compiled with."""
+
+    source: Path
+    headers: tuple[Path, ...]
+    flags: tuple[str, ...]
+
+
 class Workshop:
     """Where one submission is built, below FOLDER: each build in a place of its own,
     where nothing is left of the others."""
@@ -71,7 +83,7 @@ class Workshop:
 
     def build(self) -> Build:
         """The program as students build it."""
-        place = self._place("plain")
+        place, _ = self._place("plain")
         return self._gcc(place, [*PLAIN, "-o", "program", self._source])
 
     def build_sanitized(self) -> Build:
@@ -79,20 +91,20 @@ class Workshop:
         that can be had."""
         if said := self._tells_sanitizers():
             return Build(None, 0.0, f"it tells the sanitizers what to do: {said}")
-        place = self._place("sanitized", _HERE / "ask_for_leaks.c")
-        arguments = [*SANITIZED, "-o", "program", self._source, "ask_for_leaks.c"]
+        asks = _Own(_HERE / "ask_for_leaks.c", (), SANITIZED)
+        place, linked = self._place("sanitized", asks)
+        arguments = [*SANITIZED, "-o", "program", self._source, *linked]
         built = self._gcc(place, [FILL, *arguments])
         return built if built.ok else self._gcc(place, arguments)
 
     def build_filled(self) -> Build:
         """The same, with nothing but rubbish in variables that were never set."""
-        place = self._place("filled")
+        place, _ = self._place("filled")
         return self._gcc(place, [*PLAIN, FILL, "-o", "program", self._source])
 
     def build_milestones(self) -> Build:
         """The unit tests, linked with the submission's functions."""
-        stage = self._submission.stage
-        place = self._place("milestones", *(_HERE / "milestones").glob("*.[ch]"))
+        place, linked = self._place("milestones", *self._unit_tests())
         # With -g, what is removed below would still be spoken of.
         alone = [*PLAIN, "-g0", "-c", "-o", "student.o", self._source]
         built = self._gcc(place, alone)
@@ -100,8 +112,17 @@ class Workshop:
             return built
         if why_not := self._keep_functions(place):
             return Build(None, built.seconds, why_not)
-        sources = [f"stage_{stage}.c", "milestones.c", "student.o"]
-        return self._gcc(place, ["-o", "milestones", *sources, *MILESTONES])
+        linked.append("student.o")
+        return self._gcc(place, ["-o", "milestones", *linked, *MILESTONES])
+
+    def _unit_tests(self) -> list[_Own]:
+        """What the milestones are made of, besides the student's functions."""
+        tests = _HERE / "milestones"
+        own, of_stage = tests / "milestones.h", f"stage_{self._submission.stage}.c"
+        return [
+            _Own(tests / of_stage, (own, self._stage_header), UNIT_TESTS),
+            _Own(tests / "milestones.c", (own,), UNIT_TESTS),
+        ]
 
     def refused_functions(self) -> list[str]:
         """The functions that the program calls and that a cell refuses, by name; none
@@ -118,9 +139,7 @@ class Workshop:
         done, or ""."""
         # Of the student's functions only those of the header can be seen: there
         # is another main(), and other names may be the same by chance.
-        name = self._submission.name
-        folder = REPOSITORY / "stages" / str(self._submission.stage)
-        header = (folder / f"{name}.h").read_text()
+        header = self._stage_header.read_text()
         named = sorted(set(re.findall(r"\b(\w+)\(", header)))
         seen = [f"--keep-global-symbol={function}" for function in named]
         dropped = [f"--remove-section={pattern}" for pattern in RUNS_BY_ITSELF]
@@ -143,17 +162,35 @@ class Workshop:
         found = re.search(r"\b__(?:asan|lsan|ubsan|sanitizer)_\w+", symbols)
         return found[0] if found else ""
 
-    def _place(self, name: str, *more: Path) -> Path:
-        """A new folder with the submission, and MORE files, ready to build in."""
+    def _place(self, name: str, *own: _Own) -> tuple[Path, list[str]]:
+        """A new folder with the submission, ready to build in, and of our OWN what
+        is to be linked with it, there, too."""
         place = self._folder / name
         place.mkdir()
+        linked = [self._put(place, part) for part in own]
         program = self._submission.name
         (place / f"{program}.c").write_bytes(self._submission.source)
         (place / f"{program}.h").write_bytes(self._submission.header)
-        for path in more:
-            shutil.copy(path, place)
         hand_over(place)
-        return place
+        return place, linked
+
+    def _put(self, place: Path, part: _Own) -> str:
+        """Have PART in PLACE, to be linked: the name of its file."""
+        if self._stage_header in part.headers and self._has_own_header():
+            for path in (part.source, *part.headers):
+                shutil.copyfile(path, place / path.name)
+            return part.source.name
+        headers, flags, how = part.headers, part.flags, self._isolation
+        return objects.link_with(place, part.source, headers, flags, how)
+
+    def _has_own_header(self) -> bool:
+        """Whether the student has changed what the unit tests include."""
+        return self._submission.header != self._stage_header.read_bytes()
+
+    @property
+    def _stage_header(self) -> Path:
+        stage, name = self._submission.stage, self._submission.name
+        return REPOSITORY / "stages" / str(stage) / f"{name}.h"
 
     @property
     def _source(self) -> str:
