@@ -23,7 +23,7 @@ from grader.story import CALM_SECONDS, Step, Story
 # A program that has gone wrong in no story for so long gets by; and the one that
 # goes wrong is made shorter for so long. On a slow machine that would be a few tries:
 # there it is so many of them, or three times as long.
-SEARCH_SECONDS, SHRINK_SECONDS, SHRINK_TRIES = 20.0, 15.0, 100
+SEARCH_SECONDS, SHRINK_SECONDS, SHRINK_TRIES = 20.0, 5.0, 50
 
 # Whose answers the kernel holds back, so that so many have been waited for, is searched
 # for less long, in seconds: there are no more stories in the time.

@@ -14,8 +14,9 @@ from grader.transcript import in_bytes
 # What a client asks for as SO_RCVBUF to feel soon that it does not read.
 SMALL_WINDOW = 4096
 
-# So long a server that owes something may be at work before it is looked at closely.
-_HURRIED_SECONDS = 1.0
+# A server that owes something may be at work for so many times as long as it takes to
+# say that it does not rest, before it is looked at closely.
+_HURRIED = 3
 
 
 class Backpressure(Scene):
@@ -63,7 +64,7 @@ class Backpressure(Scene):
         def owes_nothing() -> bool:
             return self.owed(client) <= 0
 
-        end = time.monotonic() + _HURRIED_SECONDS
+        end = time.monotonic() + _HURRIED * self.resting_seconds
         while not owes_nothing():
             tasks = procfs.tasks(self.program.pid or 0)
             # Whoever can go on does: it is no use to be sure before that is over.

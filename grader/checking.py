@@ -28,11 +28,11 @@ _CHECKS = Path(__file__).resolve().parent / "checks"
 
 # When checks have failed for so long, those that are left are not tried: whoever
 # keeps us waiting loses them. A right program fails none, and loses none to this.
-FAILING_SECONDS = 600.0
+FAILING_SECONDS = 300.0
 
 # Who takes so long and fails nothing has not been graded: what is to blame, the
 # program or the machine, nobody can say. A right program takes some seconds.
-STAGE_SECONDS = 1800.0
+STAGE_SECONDS = 900.0
 
 # What a worker does besides checks.
 _MILESTONES = "milestones"

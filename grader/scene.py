@@ -17,12 +17,14 @@ from grader.transcript import Transcript
 from grader.view import Peer, View, observed
 from grader.watch import DOZING_SECONDS, Naps, Watch
 
-# No wait lasts longer than this, even while something still moves.
-PATIENCE_SECONDS = 180.0
+# No wait lasts longer than this, even while something still moves; nor one in which the
+# program, and the kernel, had nothing to do for so long, all in all: who trickles.
+PATIENCE_SECONDS, TRICKLING_SECONDS = 180.0, 15.0
 
 # Who works, or wakes now and then, is not waited for any longer than this to come to
-# rest; and what the kernel has on its way, for as long as its own timers may take.
-RESTING_SECONDS, DELIVERY_SECONDS = 0.3, 5.0
+# rest, and less and less if it never does; and what the kernel has on its way, for as
+# long as its own timers may take.
+RESTING_SECONDS, LEAST_RESTING_SECONDS, DELIVERY_SECONDS = 0.3, 0.02, 5.0
 
 IDLE_WINDOW_SECONDS, IDLE_SHARE, BUSY_SECONDS, IDLE_PATIENCE = 0.25, 0.02, 0.2, 5.0
 
@@ -42,6 +44,8 @@ class Scene:
         self._fault: Fault | None = None
         self._excused: set[Connection] = set()
         self._naps = Naps()
+        self.resting_seconds = RESTING_SECONDS  # of processor time
+        self._busy_before: float | None = None  # the wait that lasts grew long
         self.went_wrong = False  # with something that another check tells
         self.held_back = 0  # how often the kernel took its time to deliver something
         self.transcript = Transcript()
@@ -143,7 +147,7 @@ class Scene:
         self._awaited = set(awaited)
         dozing = self.dozing_seconds
         watch = Watch(self.program, self._peers, self.port, dozing, self._naps)
-        end = time.monotonic() + PATIENCE_SECONDS
+        began, held_before = time.monotonic(), self.held_back
         while not done():
             if self.pump(0.002):
                 self.held_back += watch.is_held_back
@@ -164,10 +168,25 @@ class Scene:
                 watch.moved()
             elif finding and not done():
                 return finding
-            if time.monotonic() > end:
-                says = f"it is not done after {PATIENCE_SECONDS:.0f} s"
+            if self._patience_is_at_its_end(began, self.held_back > held_before):
+                says = f"it is not done after {time.monotonic() - began:.0f} s"
                 return Finding("slow", says)
         return None
+
+    def _patience_is_at_its_end(self, began: float, was_held_back: bool) -> bool:
+        """Whether a wait that BEGAN then has lasted too long; or the program has been
+        idle in it for too long, neither at work nor waiting for a processor, and the
+        kernel never took its time to deliver something (WAS_HELD_BACK)."""
+        waited = time.monotonic() - began
+        if waited < TRICKLING_SECONDS:
+            self._busy_before = None
+            return False
+        busy = procfs.busy_seconds(self.program.pid or 0)
+        if self._busy_before is None:
+            self._busy_before = busy
+        idle = waited - TRICKLING_SECONDS - (busy - self._busy_before)
+        trickles = idle > TRICKLING_SECONDS and not was_held_back
+        return waited > PATIENCE_SECONDS or trickles
 
     def _look(self, watch: Watch, awaited: list[Connection]) -> Finding | None:
         """What WATCH finds, and what the first of those AWAITED lacks."""
@@ -226,7 +245,9 @@ class Scene:
             elif watch.asleep() is not None and self._all_is_delivered(moved):
                 self.transcript.note_sleep(*watch.slept or (moved, ""))
                 return True
-            elif watch.processor_seconds() > RESTING_SECONDS:
+            elif watch.processor_seconds() > self.resting_seconds:
+                shorter = self.resting_seconds / 2
+                self.resting_seconds = max(shorter, LEAST_RESTING_SECONDS)
                 return False
             elif time.monotonic() - moved > RESTING_SECONDS and watch.dozes():
                 if self._all_is_delivered(moved):

@@ -73,18 +73,20 @@ class Crowd:
                     server.expect_accepted()
             begin = end
 
-    def converse(self) -> None:
-        """Have each of them send a line of its own, a thousand at once, in another
-        order than they came, and get it back. Raises Failure."""
+    def in_another_order(self) -> list[list[int]]:
+        """All of them, in another order than they came, in groups of a thousand."""
         everyone = list(self._members)
         self._rng.shuffle(everyone)
-        self._server.note("all of them", "speak, in another order than they came")
-        for begin in range(0, len(everyone), CROWD):
-            some = everyone[begin : begin + CROWD]
-            data = {number: line(self._rng) for number in some}
-            with self._server.held_down(os.SCHED_IDLE):
-                _send(self._members, data)
-            _expect(self._server, {n: self._members[n] for n in some}, data)
+        return [everyone[i : i + CROWD] for i in range(0, len(everyone), CROWD)]
+
+    def converse(self, some: list[int]) -> None:
+        """Have each of SOME of them send a line of its own, all at once, and get it
+        back. Raises Failure."""
+        self._server.note(f"{len(some)} of them", "speak, in another order")
+        data = {number: line(self._rng) for number in some}
+        with self._server.held_down(os.SCHED_IDLE):
+            _send(self._members, data)
+        _expect(self._server, {n: self._members[n] for n in some}, data)
 
     def _close(self) -> None:
         for member in self._members.values():

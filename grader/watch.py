@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 
 from grader import procfs
 from grader.failure import Finding
+from grader.guard import CROWD
 from grader.procfs import Task
 from grader.program import Program
 from grader.view import Connections, Peer, View, is_our_output, observed
@@ -36,8 +37,8 @@ DOZING_SECONDS = 5.0
 LONG_NAP_SECONDS = 0.1
 
 # Processor time without one byte moved: so much, and for each client besides, since
-# a server may take what all of them have sent before it answers the first.
-SPINNING_SECONDS, SPINNING_SECONDS_EACH = 2.0, 0.005
+# a server may take what all who speak at once have sent before it answers the first.
+SPINNING_SECONDS, SPINNING_SECONDS_EACH = 2.0, 0.002
 LAST_RESORT_SECONDS = 60.0
 
 # A program that stands (signal(7), SIGSTOP) is believed to have done that by itself
@@ -163,7 +164,7 @@ class Watch:
             return finding
         printed = self._program.printed - self._printed_before
         spinning = self._used > SPINNING_SECONDS and self._used > (
-            SPINNING_SECONDS + SPINNING_SECONDS_EACH * len(self._peers())
+            SPINNING_SECONDS + SPINNING_SECONDS_EACH * min(len(self._peers()), CROWD)
         )
         if printed > (MUCH_OUTPUT if spinning else TOO_MUCH_OUTPUT):
             says = f"the program prints without end: {printed >> 20} MiB by now"

@@ -126,7 +126,8 @@ def _serve(program: Path, count: int) -> None:
         server.expect_listening()
         crowd = Crowd(server, random.Random(1))
         crowd.grow(crowd_size(count))
-        crowd.converse()
+        for some in crowd.in_another_order():
+            crowd.converse(some)
     finally:
         server.close()
 

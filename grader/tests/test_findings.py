@@ -237,11 +237,12 @@ def test_where_a_server_is_stuck_and_with_whose_bytes(
 def test_clients_stay_for_as_long_as_is_asked_for_and_as_other_checks_take(
     submit: Submit, only: str, patience: str, status: str
 ) -> None:
-    """This server waits two seconds."""
-    folder = submit(3, WRONG / "hangs_up_on_the_silent.c")
-    graded = run_grader(
-        "3", "--submission", folder, "--only", only, "--patience", patience
-    )
+    """This server waits two seconds; or one, while all others take longer than that."""
+    source = (WRONG / "hangs_up_on_the_silent.c").read_text()
+    assert " > 2)" in source
+    folder = submit(3, source.replace(" > 2)", " > 0)") if patience == "0" else source)
+    asked = ["--only", only, "--patience", patience, "--jobs", "1"]
+    graded = run_grader("3", "--submission", folder, *asked)
     assert graded.checks(3)["lifecycle/patience"]["status"] == status
 
 
@@ -255,6 +256,37 @@ def test_findings_md_has_every_kind_of_finding() -> None:
         if "tests" not in path.parts:
             kinds |= set(re.findall(r'\bFinding\(\s*"(\w+)"', path.read_text()))
     assert kinds == described
+
+
+# What it answers is right, but it takes the server so many milliseconds for each byte,
+# in a sleep or at work.
+IN_NAPS_OF_MS = "nanosleep(&(struct timespec){.tv_nsec = 30000000}, NULL);"
+AT_WORK = (
+    "struct timespec end, now; clock_gettime(CLOCK_MONOTONIC, &end);"
+    "do clock_gettime(CLOCK_MONOTONIC, &now); while ((now.tv_sec - end.tv_sec) *"
+    "1000000000L + now.tv_nsec - end.tv_nsec < 30000000L);"
+)
+BYTE_BY_BYTE = "for (ssize_t i = 0; i < count; i++) { send(conn, data + i, 1, 0); %s }"
+
+# Waits for trickles for hardly any time.
+TRICKLED = """
+import sys
+from grader import cli, scene
+scene.TRICKLING_SECONDS = 0.1
+sys.exit(cli.main(["grade", "3", "--only", "echo/line", "--submission", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.parametrize("does, is_found", [(IN_NAPS_OF_MS, True), (AT_WORK, False)])
+def test_who_trickles_is_not_waited_for_and_who_works_is(
+    submit: Submit, tmp_path: Path, does: str, is_found: bool
+) -> None:
+    report = tmp_path / "result.json"
+    folder = submit(3, THEN % (BYTE_BY_BYTE % does + SILENTLY))
+    command = ["/usr/bin/python3", "-c", TRICKLED, str(folder), "--json", str(report)]
+    subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=300)
+    (check,) = json.loads(report.read_text())["stages"][0]["checks"]
+    assert (check["evidence"].get("kind") == "slow") is is_found, check
 
 
 # Of a program that neither sleeps nor uses much, nothing can be proved. Such a one is

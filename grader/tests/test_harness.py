@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from grader import lesson, procfs
+from grader import checks, lesson, procfs
 from grader.checks import as_time_allows
 from grader.difference import around
 from grader.program import Stream
@@ -66,8 +66,10 @@ def test_a_sleeping_process_is_seen_in_its_call() -> None:
     assert procfs.tasks(sleeper.pid) == []
 
 
-def test_what_takes_its_time_is_tried_less_and_what_has_no_processor_is_not() -> None:
-    """Eight times, a tenth of a second each: asleep, and at work."""
+def test_what_takes_its_time_is_tried_less_and_what_has_no_processor_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Eight times, a tenth of a second each: asleep, at work, and at work for long."""
 
     def at_work() -> None:
         end = time.thread_time() + 0.1
@@ -79,6 +81,8 @@ def test_what_takes_its_time_is_tried_less_and_what_has_no_processor_is_not() ->
 
     assert times(at_work) == 8
     assert times(lambda: time.sleep(0.1)) < 8
+    monkeypatch.setattr(checks, "_WORKING_SECONDS", 0.2)
+    assert 3 <= times(at_work) < 8
 
 
 @pytest.mark.parametrize(

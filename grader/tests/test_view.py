@@ -159,3 +159,15 @@ def test_two_connections_from_the_same_port_are_told_apart(starts: Starts) -> No
     }
     port = server.ports(one)[0]
     assert seen == {(one.address, port), (another.address, port)}
+
+
+@pytest.mark.parametrize(
+    "name, rests", [("wrong/3/never_sleeps", False), ("right/3/edge_triggered", True)]
+)
+def test_who_never_rests_is_waited_for_less_and_less(
+    starts: Starts, name: str, rests: bool
+) -> None:
+    server = starts(name)
+    at_first = server.resting_seconds
+    assert [server.settle() for _ in range(3)] == [rests] * 3
+    assert server.resting_seconds == (at_first if rests else at_first / 8)
