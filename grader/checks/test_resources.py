@@ -34,6 +34,8 @@ EDGES = sorted(
     }
 )
 
+_RUN_OUT = "when descriptors have run out"
+
 
 @check("resources/idle")
 def test_it_uses_no_processor_time_while_nobody_speaks(
@@ -110,6 +112,10 @@ def test_it_lives_through_running_out_of_descriptors(
     served = [client for client in crowd if client.received]
     at_least = (limit - FOR_ITSELF) // max(1, min(each, FOR_A_CLIENT))
     if len(served) < at_least:
+        if (
+            not usual
+        ):  # who sleeps when there is no descriptor left has not come to them
+            expect_no_other_sleep(server, _RUN_OUT, silence(server))
         raise server.failure(
             f"of {len(crowd)} clients few are served, with {limit} descriptors",
             f"at least {at_least} clients with their bytes: it may have {FOR_ITSELF} "
@@ -122,7 +128,7 @@ def test_it_lives_through_running_out_of_descriptors(
     server.check()
     server.expect_idle("while clients wait for a descriptor to be free")
     if not usual:  # or another check tells of it
-        expect_no_other_sleep(server, "when descriptors have run out", silence(server))
+        expect_no_other_sleep(server, _RUN_OUT, silence(server))
     served[0].converse(line(rng))
     # Those who wait in the backlog stay; those whom it refused are gone.
     waiting = [c for c in crowd if c.connected and not (c.received or c.ended)]
