@@ -5,7 +5,8 @@ The way of the data is one line, and no step reaches back:
     submission → build → sandboxed program ⇄ clients → findings → result → reports
 
 submission.py   finds the student's file, and refuses what is not one
-build.py        compiles it, plainly and with sanitizers
+build.py        compiles it, plainly and with sanitizers; objects.py, what of our own
+                is linked with it
 workplace.py    where that is done, and the compiler within its bounds
 isolation.py    what keeps strangers' programs apart from the machine
 sandbox.py      the cell that a program runs in; etc/, what it finds in /etc there;
@@ -27,7 +28,8 @@ transcript.py   what every client did and saw, for people and for pictures
 payload.py      what clients send
 bench.py        a stage's submission, built: what the checks are run on
 story.py        any events of a server's clients in any order, and what must hold then
-any_order.py    makes such stories up, and shrinks those that go wrong
+any_order.py    tells such stories: those of known_stories.py (stories.txt), and where
+                one goes wrong, what make_up.py shrinks it to
 checks/         the tests that grade, one file for each theme; vigil.py, a server that
                 runs beside them
 milestones/     unit tests of the student's functions, unscored; ladder.py runs them,

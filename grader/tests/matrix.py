@@ -36,7 +36,7 @@ TABLE: dict[str, dict[str, Any]] = tomllib.loads((PROGRAMS / "wrong.toml").read_
 # Grading is half waiting: more runs than processors share them well, each with some of
 # its checks at once.
 AT_ONCE = 1 + (os.cpu_count() or 1)
-_JOBS = 2
+_JOBS = 3
 
 # Servers that hang up on the silent have to be given the time: more than any waits.
 _LONG_PATIENCE, _PATIENCE_CHECK = 10, "lifecycle/patience"
