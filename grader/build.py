@@ -5,7 +5,6 @@ its includes reach the submission and the system's headers, and nothing else."""
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -177,9 +176,7 @@ class Workshop:
     def _put(self, place: Path, part: _Own) -> str:
         """Have PART in PLACE, to be linked: the name of its file."""
         if self._stage_header in part.headers and self._has_own_header():
-            for path in (part.source, *part.headers):
-                shutil.copyfile(path, place / path.name)
-            return part.source.name
+            return objects.put_sources(place, part.source, part.headers)
         headers, flags, how = part.headers, part.flags, self._isolation
         return objects.link_with(place, part.source, headers, flags, how)
 

@@ -38,18 +38,22 @@ def link_with(
         return target.name
     apart = place / f"for_{target.name}"
     apart.mkdir()
-    for path in (source, *headers):
-        shutil.copyfile(path, apart / path.name)
+    put_sources(apart, source, headers)
     hand_over(apart)
     command = [_COMPILER, *flags, "-c", "-o", target.name, source.name]
     if compile_in(apart, command, how)[0]:
-        for path in (source, *headers):
-            shutil.copyfile(path, place / path.name)
-        return source.name
+        return put_sources(place, source, headers)
     shutil.copyfile(apart / target.name, target)
     with contextlib.suppress(OSError):
         _keep(target, kept)
     return target.name
+
+
+def put_sources(place: Path, source: Path, headers: Sequence[Path]) -> str:
+    """Put SOURCE, and the HEADERS that it includes, into the folder PLACE: its name."""
+    for path in (source, *headers):
+        shutil.copyfile(path, place / path.name)
+    return source.name
 
 
 def _keep(made: Path, kept: Path) -> None:

@@ -148,6 +148,7 @@ class Scene:
         dozing = self.dozing_seconds
         watch = Watch(self.program, self._peers, self.port, dozing, self._naps)
         began, held_before = time.monotonic(), self.held_back
+        self._busy_before = None
         while not done():
             if self.pump(0.002):
                 self.held_back += watch.is_held_back
@@ -179,7 +180,6 @@ class Scene:
         kernel never took its time to deliver something (WAS_HELD_BACK)."""
         waited = time.monotonic() - began
         if waited < TRICKLING_SECONDS:
-            self._busy_before = None
             return False
         busy = procfs.busy_seconds(self.program.pid or 0)
         if self._busy_before is None:
