@@ -149,8 +149,13 @@ class Server(Backpressure):
         if self._may_wait >= self.room and self.waiting() >= self.room:
             self.expect_accepted(self.room - 1)
         client = self.start_connecting(name, window, twin)
-        self.wait(lambda: client.connected, f"{name} cannot connect", awaited=[client])
+        self.expect_connected(client)
         return client
+
+    def expect_connected(self, client: Client) -> None:
+        """Expect CLIENT, which has begun to connect, to be connected (else Failure)."""
+        words = f"{client.name} cannot connect"
+        self.wait(lambda: client.connected, words, awaited=[client])
 
     def connect_crowd(self, count: int, name: str = "client") -> list[Client]:
         """COUNT clients, connected and accepted, every one of them."""
@@ -196,7 +201,6 @@ class Server(Backpressure):
 
     def take_in(self, client: Client) -> None:
         """Look after CLIENT, which has connected and spoken by itself until now."""
-        client.connected = True
         self._ports[client] = client.sock.getsockname()[1]
         self.add(client)
 

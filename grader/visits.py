@@ -100,6 +100,9 @@ def _come(server: Server, number: int) -> socket.socket:
         visitor.setsockopt(socket.SOL_SOCKET, option, _A_GLANCE)
     try:
         visitor.connect(("127.0.0.1", server.port))
+    except BlockingIOError:  # EINPROGRESS: it goes on connecting (socket(7))
+        with _looked_after(server, {number: visitor}, connected=False) as clients:
+            server.expect_connected(clients[number])
     except OSError as error:
         visitor.close()
         server.connect("a client")  # the loop says why, if it finds out
@@ -147,11 +150,13 @@ def _answers(
 
 @contextlib.contextmanager
 def _looked_after(
-    server: Server, visitors: dict[int, socket.socket]
+    server: Server, visitors: dict[int, socket.socket], connected: bool = True
 ) -> Iterator[dict[int, Client]]:
-    """VISITORS as clients in SERVER's loop, meanwhile."""
+    """VISITORS, who are CONNECTED, or are still connecting, as clients in SERVER's
+    loop, meanwhile."""
     clients = {n: Client(server, v, f"client {n}") for n, v in visitors.items()}
     for client in clients.values():
+        client.connected = connected
         server.take_in(client)
     yield clients
     for client in clients.values():

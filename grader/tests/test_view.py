@@ -3,7 +3,10 @@ before anything is claimed of it."""
 
 from __future__ import annotations
 
+import random
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -20,6 +23,7 @@ from grader.sockets import Socket
 from grader.submission import REPOSITORY
 from grader.tests.matrix import PROGRAMS
 from grader.view import View
+from grader.visits import Crowd
 
 Starts = Callable[[str], Server]
 
@@ -159,6 +163,21 @@ def test_two_connections_from_the_same_port_are_told_apart(starts: Starts) -> No
     }
     port = server.ports(one)[0]
     assert seen == {(one.address, port), (another.address, port)}
+
+
+def test_who_is_late_to_connect_because_the_server_stands_is_waited_for(
+    starts: Starts,
+) -> None:
+    server = starts("right/3/backlog_5")
+    server.program.signal(signal.SIGSTOP)
+    for number in range(5 + 1):  # there is no room for more (listen(2))
+        server.start_connecting(f"filler {number}")
+    going_on = threading.Timer(0.8, server.program.signal, [signal.SIGCONT])
+    going_on.start()
+    crowd = Crowd(server, random.Random(1))
+    crowd.grow(3)
+    crowd.converse([1, 2, 3])
+    going_on.join()
 
 
 @pytest.mark.parametrize(
