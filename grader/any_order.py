@@ -80,6 +80,8 @@ class Search:
     def _tell(self, steps: tuple[Step, ...]) -> Failure | None:
         if self._server is None:
             self._server = self._start()
+            if self.failure is None:
+                self._server.settle()  # what it opens besides, it has by then
         story = Story(self._server, self._calm_seconds)
         try:
             story.tell(steps)

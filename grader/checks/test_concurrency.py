@@ -69,6 +69,7 @@ def test_ten_thousand_clients_are_served_in_any_order(
     record_property: Callable[[str, object], None],
 ) -> None:
     server = start(descriptors=(1024, DESCRIPTORS))
+    server.settle()  # what it opens for itself, it has by then
     before = server.all_descriptors()
     crowd = Crowd(server, rng)
     crowd.grow(FEW)

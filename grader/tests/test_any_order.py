@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 
-from grader import known_stories
+from grader import known_stories, workplace
+from grader.any_order import Search
+from grader.program import Program
+from grader.scene import free_port
+from grader.server import Server
+from grader.story import Event, Step
 from grader.submission import REPOSITORY
 from grader.tests.conftest import Graded, run_grader
 from grader.tests.stories import MADE_UP_BY, made_up
@@ -78,6 +83,34 @@ def test_who_is_blocked_by_an_idle_client_is_told_in_three_steps(
     ]
     assert _check(done)["message"] == "client B does not get its bytes back"
     assert _check(done)["evidence"]["kind"] == "blocked_receiving"
+
+
+def test_what_a_server_opens_for_itself_when_it_listens_is_no_clients() -> None:
+    text = (PROGRAMS / "right/3/pair_for_signals.c").read_text()
+    works = "for (clock_t end = clock() + CLOCKS_PER_SEC / 10; clock() < end;);"
+    for before, more in ("#include <sys", "#include <time.h>"), (
+        "if (socketpair",
+        works,
+    ):
+        text = text.replace(before, f"{more}\n{before}", 1)
+    assert works in text
+    steps = Step(Event.CONNECTS, "A"), Step(Event.SENDS, "A", 1)
+    with workplace.folder() as folder:
+        source, built = folder / "late.c", folder / "late"
+        source.write_text(text)
+        subprocess.run(["gcc", "-o", built, source], check=True)
+
+        def start() -> Server:
+            port = free_port()
+            server = Server(Program(built, [str(port)]), port)
+            server.expect_listening()
+            return server
+
+        search = Search(start)
+        try:
+            assert search.judge(steps) is None
+        finally:
+            search.end()
 
 
 def test_the_same_seed_tells_the_same_story(submit: Submit) -> None:
