@@ -48,6 +48,16 @@ def _working_seconds() -> float:
     return procfs.processor_seconds(os.getpid())
 
 
+_MANY_TURNS = 10
+
+
+def many_turns(scene: Scene) -> bool:
+    """Whether the kernel has delivered what SCENE's program sent in many turns, with a
+    timer's time between each two, as it does where windows are small (Scene.held_back):
+    then much less to be sent is as good a proof."""
+    return scene.held_back >= _MANY_TURNS
+
+
 def unless_held_back(
     items: Iterable[_Item], scene: Scene, least: int
 ) -> Iterator[_Item]:
