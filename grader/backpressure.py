@@ -80,10 +80,19 @@ class Backpressure(Scene):
         # What has arrived is in both queues until it is acknowledged (tcp(7)).
         with contextlib.suppress(OSError):
             client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        our_port, their_port = self.ports(client)
-        ours, theirs = (client.address, our_port), (LOCALHOST, their_port)
+        ours, theirs = self._ends(client)
         on_their_way = sockets.queued(theirs, ours)[1] + sockets.queued(ours, theirs)[0]
         return client.sent - client.received - on_their_way
+
+    def unread(self, client: Client) -> int:
+        """How many bytes of CLIENT's have come to the server that it has not read."""
+        ours, theirs = self._ends(client)
+        return sockets.queued(theirs, ours)[0]
+
+    def _ends(self, client: Client) -> tuple[sockets.End, sockets.End]:
+        """Our end of CLIENT's connection, and the server's."""
+        our_port, their_port = self.ports(client)
+        return (client.address, our_port), (LOCALHOST, their_port)
 
     def sip(self, client: Client, count: int) -> None:
         """Have CLIENT, which does not read, read about COUNT bytes."""
