@@ -67,8 +67,8 @@ solutions: | $(PYTHON) ## grade solutions/, which get full marks
 # Some tests run make, and shall not inherit what this one was told.
 test: | $(PYTHON) ## test the grader itself, or QUICK=1; PYTEST_ARGS="-k setup"
 	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 \
-		$(PYTHON) -m pytest -p no:cacheprovider -p xdist -n 2 --dist loadfile \
-		$(if $(QUICK),--quick) $(PYTEST_ARGS) grader/tests
+		$(PYTHON) -m pytest -p no:cacheprovider -p xdist -n $(if $(QUICK),4 --quick,2) \
+		--dist loadfile $(PYTEST_ARGS) grader/tests
 
 matrix: | $(PYTHON) ## show what the grader says of the right and the wrong programs
 	@$(PYTHON) -m grader.tests.matrix $(if $(HESITANT),--hesitant) $(PROGRAMS)

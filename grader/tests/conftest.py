@@ -23,15 +23,19 @@ from grader.watch import LOUD
 
 _HEAVY = ("test_attacks.py", "test_programs.py")
 
+# Tests that have nothing in common, and of which each waits for a grading: they need
+# not wait for each other.
+_APART = ("test_any_order.py", "test_cli.py", "test_findings.py", "test_ladder.py")
+
 # What `make test QUICK=1` leaves out: what takes minutes, or has to do with the system
 # around the grader. And what it tries of the programs.
 _NOT_QUICK = (
     "any_order", "attacks", "class", "class_compare", "class_progress", "class_resume",
-    "containment", "exports", "handout", "hesitant", "loop", "milestones",
+    "comment", "containment", "exports", "handout", "hesitant", "loop", "milestones",
     "pull_request", "setup", "side_by_side", "teaching",
 )  # fmt: skip
 _SAMPLE = (
-    "right/3/edge_triggered", "right/3/tiny_buffer", "wrong/1/waits_for_eof",
+    "right/3/edge_triggered", "wrong/1/waits_for_eof",
     "wrong/2/strips_the_newline", "wrong/3/blocking_send", "wrong/3/knows_quit",
 )  # fmt: skip
 
@@ -145,7 +149,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Scheduling(LoadFileScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return "heavy" if file.endswith(_HEAVY) else file
+            if file.endswith(_HEAVY):
+                return "heavy"
+            return nodeid if file.endswith(_APART) else file
 
     return Scheduling(config, log)
 
