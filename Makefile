@@ -64,11 +64,12 @@ solutions: export SUBMISSION := solutions
 solutions: | $(PYTHON) ## grade solutions/, which get full marks
 	@$(GRADE)
 
-# Some tests run make, and shall not inherit what this one was told.
+# Some tests run make, and shall not inherit what this one was told. The quick ones
+# wait for the most part: more of them than processors share the machine well.
 test: | $(PYTHON) ## test the grader itself, or QUICK=1; PYTEST_ARGS="-k setup"
 	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 \
-		$(PYTHON) -m pytest -p no:cacheprovider -p xdist -n $(if $(QUICK),4 --quick,2) \
-		--dist loadfile $(PYTEST_ARGS) grader/tests
+		$(PYTHON) -m pytest -p no:cacheprovider -p xdist --dist loadfile \
+		$(if $(QUICK),-n 4 --quick,-n 2) $(PYTEST_ARGS) grader/tests
 
 matrix: | $(PYTHON) ## show what the grader says of the right and the wrong programs
 	@$(PYTHON) -m grader.tests.matrix $(if $(HESITANT),--hesitant) $(PROGRAMS)

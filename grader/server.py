@@ -200,7 +200,7 @@ class Server(Backpressure):
                 os.sched_setscheduler(pid, os.SCHED_OTHER, normal)
 
     def take_in(self, client: Client) -> None:
-        """Look after CLIENT, which has connected and spoken by itself until now."""
+        """Look after CLIENT, which has connected, or begun to, outside the loop."""
         self._ports[client] = client.sock.getsockname()[1]
         self.add(client)
 

@@ -171,7 +171,7 @@ def _expect_crumbs_to_be_bounded(server: Server, rng: random.Random) -> None:
 
 
 def _times_awake(pid: int) -> int:
-    """How often the server has been put to sleep, and so has been awake."""
+    """How often the server has left the processor, and so has been awake."""
     return sum(task.switches for task in procfs.tasks(pid))
 
 

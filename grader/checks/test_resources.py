@@ -113,9 +113,8 @@ def test_it_lives_through_running_out_of_descriptors(
     served = [client for client in crowd if client.received]
     at_least = (limit - FOR_ITSELF) // max(1, min(each, FOR_A_CLIENT))
     if len(served) < at_least:
-        if (
-            not usual
-        ):  # who sleeps when there is no descriptor left has not come to them
+        # Who sleeps when there is no descriptor left has not come to them.
+        if not usual:
             expect_no_other_sleep(server, _RUN_OUT, silence(server))
         raise server.failure(
             f"of {len(crowd)} clients few are served, with {limit} descriptors",
