@@ -1,4 +1,4 @@
-"""The values that options take: each function reads one from the command line, or
+"""The types of options: each function parses one value from the command line, or
 raises argparse.ArgumentTypeError with a line that says what is wrong."""
 
 from __future__ import annotations
@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import re
 
-from grader import submission
+from grader import course
 
 _MOST_JOBS, _LONGEST = 64, 86_400
 
@@ -31,7 +31,7 @@ def budget(text: str) -> float:
 
 def stage(text: str) -> int:
     """The number of a stage."""
-    if text not in map(str, submission.STAGES):
+    if text not in map(str, course.stages()):
         raise argparse.ArgumentTypeError(f"there is no stage '{text}'")
     return int(text)
 

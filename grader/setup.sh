@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs what Echo Lab needs of Debian's or Ubuntu's packages.
+# Installs the Debian or Ubuntu packages that Echo Lab needs.
 #
-#     grader/setup.sh [GROUP]     a group of packages.txt: grade (default), test, browser or lint
+#     grader/setup.sh [GROUP]     a group in packages.txt: grade (default), test, browser or lint
 #
-# Exit status: 0, all is there; 2, it cannot be, and one line says why.
+# Exit status: 0, all packages are installed; 2, that failed, and one line says why.
 set -eu
 export LC_ALL=C # apt's messages are read below
 here=$(dirname "$0")
@@ -14,14 +14,14 @@ fail() {
 	exit 2
 }
 
-# The lines of packages.txt that belong to the group.
+# The lines of packages.txt for the group.
 listed() {
 	awk -v heading="[$group]" \
 		'/^\[/ { ours = $1 == heading; next } ours && /^[a-z]/' \
 		"$here/packages.txt"
 }
 
-# The names on standard input that are not among the installed packages.
+# The names on standard input that are not installed.
 not_installed() {
 	# shellcheck disable=SC2086 # one word for each package
 	installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $wanted \
@@ -29,9 +29,9 @@ not_installed() {
 	grep -vxF "$installed" || true
 }
 
-# Sets what has to stand before a command that only root may run. Whoever may not
-# become root shall learn it before apt-get begins, and be asked for the password
-# while there is something to be seen; but never where nobody could answer.
+# Sets the prefix for commands that only root may run. Users who can't become root learn
+# that before apt-get starts. The password prompt comes while output is still visible,
+# and only on a terminal, where somebody can answer it.
 become_root() {
 	sudo=
 	[ "$(id -u)" != 0 ] || return 0
@@ -45,7 +45,7 @@ become_root() {
 	fi
 }
 
-# A fresh machine may be running an apt-get of its own: wait for that one.
+# A fresh machine may be running its own apt-get: wait until that is done.
 apt() {
 	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
 		-o DPkg::Lock::Timeout=120 "$@" </dev/null >>"$log" 2>&1
@@ -56,8 +56,8 @@ install() {
 	apt install --no-install-recommends $missing
 }
 
-# The line of apt's output that says best what went wrong: a failed download
-# explains the "unable to locate" that follows from it.
+# The line of apt's output that best explains what went wrong: a failed download comes
+# before the "unable to locate" that it causes.
 reason() {
 	grep -m 1 'Failed to fetch' "$log" || grep -m 1 '^E:' "$log" ||
 		tail -n 1 "$log"
@@ -81,7 +81,7 @@ done
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 if ! install; then
-	: >"$log" # the lists of packages may be missing or old: fetch them, and
+	: >"$log" # the package lists may be missing or old: fetch them, then try again
 	apt update || true
 	install || fail "apt-get cannot install$missing: $(reason)"
 fi

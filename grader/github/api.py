@@ -1,4 +1,4 @@
-"""GitHub's REST API, as far as one comment needs it."""
+"""The part of GitHub's REST API that one comment needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from grader.failure import CannotGrade
+from grader.errors import CannotGrade
 
 _SECONDS = 30
 _LARGEST = 16 << 20
@@ -21,7 +21,7 @@ _URL = re.compile(r"https://[\w.-]+(:\d+)?(/[\w./-]*)?|http://127\.0\.0\.1:\d+")
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """The token goes nowhere else."""
+    """Follows no redirect, so that the token goes nowhere else."""
 
     def redirect_request(self, *_: Any) -> None:
         """See HTTPRedirectHandler."""
@@ -32,31 +32,32 @@ _open = urllib.request.build_opener(_NoRedirects).open
 
 @dataclass(frozen=True)
 class Api:
-    """What there is at URL below repos/REPOSITORY. Its methods raise CannotGrade."""
+    """The API at URL, for REPOSITORY. Paths are relative to repos/REPOSITORY. All
+    methods raise CannotGrade."""
 
     url: str
     repository: str
     token: str = field(repr=False)
 
     def get(self, path: str, **query: str | int) -> Any:
-        """What stands at PATH."""
+        """What is at PATH."""
         words = f"?{urllib.parse.urlencode(query)}" if query else ""
         return self._ask("GET", f"{path}{words}", None)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        """Make something new of BODY below PATH."""
+        """Create something from BODY below PATH."""
         return self._ask("POST", path, body)
 
     def patch(self, path: str, body: dict[str, Any]) -> Any:
-        """Change what stands at PATH."""
+        """Change what is at PATH to BODY."""
         return self._ask("PATCH", path, body)
 
     def listed(self, path: str, pages: int, **query: str) -> Iterator[dict[str, Any]]:
-        """What is listed at PATH, of at most so many PAGES of a hundred."""
+        """What is listed at PATH: at most PAGES pages of a hundred items."""
         for page in range(1, pages + 1):
             found = self.get(path, **query, per_page=PER_PAGE, page=page)
             if not isinstance(found, list):
-                raise CannotGrade(f"GitHub's answer to {path} is no list")
+                raise CannotGrade(f"GitHub's answer to {path} is not a list")
             yield from (one for one in found if isinstance(one, dict))
             if len(found) < PER_PAGE:
                 return
@@ -80,7 +81,7 @@ class Api:
                 content = answer.read(_LARGEST + 1)
         except urllib.error.HTTPError as error:
             raise CannotGrade(f"GitHub says {error.code} to {what}") from None
-        except OSError as error:  # URLError and time-outs are such, too
+        except OSError as error:  # includes URLError and time-outs
             raise CannotGrade(f"GitHub does not answer {what}: {error}") from None
         try:
             return json.loads(content) if len(content) <= _LARGEST else _too_much()
@@ -89,11 +90,11 @@ class Api:
 
 
 def _too_much() -> None:
-    raise ValueError("more than is taken")
+    raise ValueError("too much")
 
 
 def from_environment() -> Api:
-    """The API that the runner's variables name. Raises CannotGrade."""
+    """The API that the runner's environment variables name. Raises CannotGrade."""
     given = {}
     for name in ("GITHUB_API_URL", "GITHUB_REPOSITORY", "GITHUB_TOKEN"):
         given[name] = os.environ.get(name, "")
@@ -101,7 +102,7 @@ def from_environment() -> Api:
             raise CannotGrade(f"{name} is not set")
     url, repository, token = given.values()
     if not _URL.fullmatch(url):
-        raise CannotGrade("GITHUB_API_URL is no https address")
+        raise CannotGrade("GITHUB_API_URL is not an https address")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
-        raise CannotGrade("GITHUB_REPOSITORY is no OWNER/NAME")
+        raise CannotGrade("GITHUB_REPOSITORY is not OWNER/NAME")
     return Api(url.rstrip("/"), repository, token)

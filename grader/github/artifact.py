@@ -1,8 +1,8 @@
-"""The result that a pull request's own run left: read as what it is, a stranger's.
+"""The result that a pull request's own run left, which is not trusted.
 
-Whoever may edit a workflow can put anything there. So it is small, it is exactly
-what the schema says, its sums are right, or it is refused; and of its words only a
-line for each check is taken. Titles and numbers come from our own rubric.
+Anyone who can edit a workflow can put anything there. So the result is refused unless
+it is small, exactly what the schema says, and its sums are right. Of its words, we take
+only a line for each check; titles and numbers come from our own rubric.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from grader.submission import STAGES
+from grader import course
 
 _LARGEST = 8 << 20
 _MOST_CHECKS = 200
@@ -24,13 +24,13 @@ _ID = re.compile(r"[a-z0-9_]{1,40}/[a-z0-9_]{1,40}")
 
 
 class Refused(Exception):
-    """This is no result; the message says why, in words of ours only."""
+    """This is not a result. The message says why, in our words only."""
 
 
 @dataclass(frozen=True)
-class Check:
-    """The verdict on one check. status is passed, failed, skipped or error; message,
-    and what the kernel says of it, are a stranger's words."""
+class ReportedCheck:
+    """The verdict on one check. status is passed, failed, skipped or error. message,
+    and says (what the kernel showed), are words that we do not trust."""
 
     id: str
     status: str
@@ -41,12 +41,12 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Stage:
+class ReportedStage:
     """One stage; status is graded, build_failed, missing or grader_error."""
 
     number: int
     status: str
-    checks: list[Check]
+    checks: list[ReportedCheck]
 
     @property
     def score(self) -> int:
@@ -55,7 +55,7 @@ class Stage:
 
     @property
     def max_score(self) -> int:
-        """What the stage is worth."""
+        """The points that the stage is worth."""
         return sum(check.max_points for check in self.checks)
 
     def ids(self, status: str) -> list[str]:
@@ -68,7 +68,7 @@ def is_id(text: object) -> bool:
     return isinstance(text, str) and _ID.fullmatch(text) is not None
 
 
-def read(folder: Path) -> list[Stage] | None:
+def read(folder: Path) -> list[ReportedStage] | None:
     """The stages in FOLDER/result.json; None if there is none. Raises Refused."""
     content = _content(folder / "result.json")
     if content is None:
@@ -78,10 +78,13 @@ def read(folder: Path) -> list[Stage] | None:
     except (ValueError, RecursionError):
         raise Refused("it is not JSON, or nested too deeply") from None
     _demand(isinstance(data, dict), "it is not an object")
-    _demand(data.get("schema") == "echolab/result/v1", "its schema is another one")
-    stages = [_stage(one) for one in _listed(data, "stages", len(STAGES))]
+    _demand(data.get("schema") == "echolab/result/v1", "its schema is a different one")
+    stages = [_stage(one) for one in _listed(data, "stages", len(course.stages()))]
     numbers = [stage.number for stage in stages]
-    _demand(len(set(numbers)) == len(numbers) > 0, "a stage is there twice, or none is")
+    _demand(
+        len(set(numbers)) == len(numbers) > 0,
+        "a stage is there twice, or there is none",
+    )
     _sums_up(data, sum(s.score for s in stages), sum(s.max_score for s in stages))
     return stages
 
@@ -101,20 +104,20 @@ def _content(path: Path) -> bytes | None:
     return content
 
 
-def _stage(data: Any) -> Stage:
+def _stage(data: Any) -> ReportedStage:
     _demand(isinstance(data, dict), "a stage is not an object")
-    number = _number(data, "stage", max(STAGES))
-    _demand(number in STAGES, "it has a stage that there is not")
+    number = _number(data, "stage", max(course.stages()))
+    _demand(number in course.stages(), "it has a stage that does not exist")
     statuses = ("graded", "build_failed", "missing", "grader_error")
     _demand(data.get("status") in statuses, "a stage has an unknown status")
     checks = [_check(one) for one in _listed(data, "checks", _MOST_CHECKS)]
     _demand(len({c.id for c in checks}) == len(checks), "a check is there twice")
-    stage = Stage(number, data["status"], checks)
+    stage = ReportedStage(number, data["status"], checks)
     _sums_up(data, stage.score, stage.max_score)
     return stage
 
 
-def _check(data: Any) -> Check:
+def _check(data: Any) -> ReportedCheck:
     _demand(isinstance(data, dict), "a check is not an object")
     _demand(is_id(data.get("id")), "a check has no proper id")
     statuses = ("passed", "failed", "skipped", "error")
@@ -127,7 +130,9 @@ def _check(data: Any) -> Check:
     _demand(isinstance(data.get("evidence"), dict), "a check has no evidence")
     says = data["evidence"].get("says", "")
     _demand(isinstance(says, str), "a check's evidence says nothing")
-    return Check(data["id"], data["status"], points, most, data["message"], says)
+    return ReportedCheck(
+        data["id"], data["status"], points, most, data["message"], says
+    )
 
 
 def _sums_up(data: dict[str, Any], score: int, max_score: int) -> None:

@@ -1,8 +1,8 @@
 """What a pull request touches, and what it hands in.
 
-Its checkout is looked at through git's objects only, never through the files that
-were checked out: a link there could lead to the solutions, or anywhere. Nothing
-that the repository itself says is run: no hook, no filter, no monitor, no helper.
+We read its checkout through git's objects only, never through the files that were
+checked out: a link there could lead to the solutions, or anywhere. git runs nothing
+that the repository names: no hook, no filter, no monitor, no helper.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from grader.failure import CannotGrade
-from grader.submission import STAGES
+from grader import course
+from grader.errors import CannotGrade
 
 _SECONDS = 120
 _LISTED_BYTES = 4 << 20
 
-# More than submission.py takes. What is larger is handed on as large and empty.
+# More than submission.py takes. A larger file is handed on with this size, but empty.
 _FILE_BYTES = 2 << 20
 
-# Whoever's repository it is, and whatever its configuration says.
+# For any owner of the repository, and whatever its configuration says.
 _GIT = ["/usr/bin/git", "--no-pager", "--no-replace-objects", "--literal-pathspecs"]
 _GIT += ["-c", "safe.directory=*"]
 _GIT += ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]
@@ -34,7 +34,7 @@ _ENVIRONMENT = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_ATTR_NOSYSTEM": "1",
-    "GIT_ALLOW_PROTOCOL": "none",  # nothing that is missing is fetched
+    "GIT_ALLOW_PROTOCOL": "none",  # missing objects are not fetched
 }
 
 _STAGE = re.compile(r"stages/(\d+)(?:/|$)")
@@ -43,10 +43,10 @@ _KINDS = {"120000": "a link", "160000": "a submodule"}
 
 @dataclass(frozen=True)
 class Changes:
-    """The stages that are touched, the other paths, and whether that is all known:
-    if not, every stage counts as touched."""
+    """The stages that are touched, the other paths, and whether that is known: if not,
+    every stage counts as touched."""
 
-    stages: list[int] = field(default_factory=lambda: list(STAGES))
+    stages: list[int] = field(default_factory=lambda: list(course.stages()))
     outside: list[str] = field(default_factory=list)
     known: bool = False
 
@@ -58,8 +58,8 @@ def touched(paths: list[str]) -> Changes:
     for path in paths:
         stage = _STAGE.match(path)
         if path == "stages":
-            stages |= set(STAGES)
-        elif stage and int(stage[1]) in STAGES:
+            stages |= set(course.stages())
+        elif stage and int(stage[1]) in course.stages():
             stages.add(int(stage[1]))
         elif not path.startswith("stages/"):
             outside.append(path)
@@ -67,13 +67,13 @@ def touched(paths: list[str]) -> Changes:
 
 
 def is_workflow(path: str) -> bool:
-    """Whether a pull request that touches PATH can change the workflow that grades it,
-    which runs as the pull request has it. All else is taken from its base."""
+    """Whether a pull request that touches PATH can change the workflow that grades it.
+    That runs in the pull request's version; everything else comes from its base."""
     return path == ".github" or path.startswith(".github/")
 
 
 def between(head: Path, base: str, commit: str) -> Changes:
-    """What COMMIT of the repository HEAD touches, since it parted from BASE."""
+    """What COMMIT, in the repository HEAD, changes since it branched off from BASE."""
     command = ["diff", "--name-only", "-z", "--no-renames"]
     command += ["--no-ext-diff", "--no-textconv", "--ignore-submodules=none"]
     try:
@@ -89,8 +89,9 @@ def commit_of(head: Path) -> str:
 
 
 def unpack(head: Path, commit: str, stages: list[int], place: Path) -> list[str]:
-    """Write what COMMIT has for STAGES into PLACE/stages, laid out as they are: the
-    source and the header. Returns which folders are none, and so were left empty."""
+    """Write the source and the header that COMMIT has for each of STAGES into
+    PLACE/stages/N. Returns a note for each stage that is not a folder in COMMIT, and so
+    was left empty."""
     refused = []
     for stage in stages:
         folder = f"stages/{stage}"
@@ -98,13 +99,13 @@ def unpack(head: Path, commit: str, stages: list[int], place: Path) -> list[str]
         if none := _no_folder(head, commit, folder):
             refused.append(none)
             continue
-        for ending in (".c", ".h"):
-            _unpack_file(head, commit, f"{folder}/{STAGES[stage]}{ending}", place)
+        for name in course.stage(stage).files:
+            _unpack_file(head, commit, f"{folder}/{name}", place)
     return list(dict.fromkeys(refused))
 
 
 def _no_folder(head: Path, commit: str, folder: str) -> str:
-    """What stands in FOLDER's place, or in that of the one it is in; or ""."""
+    """What is there instead of FOLDER, or of stages/ itself; "" if that's folders."""
     for path in ("stages", folder):
         mode = _entry(head, commit, path)[0]
         if mode not in ("", "040000"):
@@ -113,7 +114,8 @@ def _no_folder(head: Path, commit: str, folder: str) -> str:
 
 
 def _unpack_file(head: Path, commit: str, name: str, place: Path) -> None:
-    """What is no plain file stays none, and submission.py says so."""
+    """Write the file NAME of COMMIT into PLACE. If it is not a plain file, something
+    else that is none is put there, for submission.py to refuse."""
     mode, blob, size = _entry(head, commit, name)
     path = place / name
     if mode == "120000":
@@ -127,7 +129,8 @@ def _unpack_file(head: Path, commit: str, name: str, place: Path) -> None:
 
 
 def _entry(head: Path, commit: str, path: str) -> tuple[str, str, int]:
-    """Mode, object and size in bytes of PATH in COMMIT; mode "" if it has none."""
+    """The mode, object and size in bytes of PATH in COMMIT; mode "" if it isn't
+    there."""
     listed = git(head, "ls-tree", "--long", "-z", "--full-tree", commit, "--", path)
     if not listed:
         return "", "", 0
@@ -136,7 +139,7 @@ def _entry(head: Path, commit: str, path: str) -> tuple[str, str, int]:
 
 
 def git(repository: Path, *arguments: str) -> bytes:
-    """What git says to ARGUMENTS, of at most 4 MiB. Raises CannotGrade."""
+    """The output of git with ARGUMENTS, at most 4 MiB. Raises CannotGrade."""
     command = [*_GIT, "--git-dir", str(repository / ".git"), *arguments]
     with tempfile.TemporaryFile() as output:
         try:
@@ -149,12 +152,12 @@ def git(repository: Path, *arguments: str) -> bytes:
                 timeout=_SECONDS,
             )
         except FileNotFoundError:
-            raise CannotGrade("git is missing: run 'make setup'") from None
+            raise CannotGrade("git is not installed: run 'make setup'") from None
         except subprocess.TimeoutExpired:
-            raise CannotGrade(f"git is not done after {_SECONDS} seconds") from None
+            raise CannotGrade(f"git did not finish in {_SECONDS} seconds") from None
         output.seek(0)
         said = output.read(_LISTED_BYTES + 1)
     if done.returncode or len(said) > _LISTED_BYTES:
-        words = done.stderr[:1000].decode(errors="replace") or "git says too much"
+        words = done.stderr[:1000].decode(errors="replace") or "git printed too much"
         raise CannotGrade(f"{repository}: {words}")
     return said

@@ -1,7 +1,7 @@
 """The one comment on a pull request: its words, and what it remembers.
 
-Words are Markdown. In a line of HTML that nobody sees stands which checks passed, so
-that the next comment can say what has changed since.
+It is Markdown. An invisible line of HTML says which checks passed, so that the next
+comment can say what has changed since.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from grader import rubric
-from grader.github.artifact import Check, Stage, is_id
-from grader.github.inert import code
-from grader.submission import STAGES
+from grader import course
+from grader.github.artifact import ReportedCheck, ReportedStage, is_id
+from grader.report.inert import code
 
 MARK = "<!-- echo-lab/grade/v1 "
 _MEMORY = re.compile(re.escape(MARK) + r"(\{[^<>]{0,20000}\}) -->\n")
@@ -40,12 +39,13 @@ class Memory:
 
 @dataclass(frozen=True)
 class News:
-    """What there is to be told. stages is empty where nothing could be graded, and
-    says why it was not, or what has to be known besides: our words, in Markdown."""
+    """What a comment is about: the commit HEAD, graded in the run whose log is at LOG.
+    stages is empty if nothing could be graded. warnings and notes say why, or what else
+    readers have to know: our words, in Markdown."""
 
     head: str
     log: str
-    stages: list[Stage] = field(default_factory=list)
+    stages: list[ReportedStage] = field(default_factory=list)
     warnings: Sequence[str] = ()
     notes: Sequence[str] = ()
 
@@ -65,7 +65,7 @@ def _memory(head: str, stages: dict[str, Any]) -> Memory:
     points = {int(number): one["points"] for number, one in stages.items()}
     if not (
         _SHA.fullmatch(head)
-        and set(passed) <= set(STAGES)
+        and set(passed) <= set(course.stages())
         and all(
             isinstance(ids, list) and all(map(is_id, ids)) for ids in passed.values()
         )
@@ -87,10 +87,11 @@ def write(news: News, before: Memory | None) -> str:
 
 
 def _memory_of(news: News) -> Memory:
-    """The ids that our rubric has: of a stranger's there may be more than fit."""
+    """What to remember of NEWS. Ids that our rubric doesn't have are left out: there
+    may be more of them than fit."""
     passed = {
         stage.number: [
-            id for id in stage.ids("passed") if id in rubric.load(stage.number).checks
+            id for id in stage.ids("passed") if id in course.stage(stage.number).checks
         ]
         for stage in news.stages
     }
@@ -98,7 +99,7 @@ def _memory_of(news: News) -> Memory:
 
 
 def _memorized(memory: Memory | None) -> str:
-    """MEMORY as the line that nobody sees: ids, numbers and a commit only."""
+    """MEMORY as the invisible line, which has ids, numbers and a commit only."""
     data: dict[str, Any] = {}
     if memory:
         data["head"] = memory.head
@@ -110,18 +111,18 @@ def _memorized(memory: Memory | None) -> str:
 
 
 def _heading(news: News) -> str:
-    """The grade, and of which commit: a later one may never have been graded."""
+    """The grade, and its commit: a later one may never have been graded."""
     commit = f"commit `{news.head[:7]}`"
     if not news.stages:
         return f"### Echo Lab: {commit} is not graded"
     score = sum(stage.score for stage in news.stages)
     most = sum(stage.max_score for stage in news.stages)
-    enough = 100 * score >= rubric.passes_with() * most
+    enough = 100 * score >= course.passes_with() * most
     mark = "⚠️" if news.warnings else "✅" if enough else "❌"
     return f"### {mark} Echo Lab: {score} of {most} points for {commit}"
 
 
-def _table(stages: list[Stage]) -> str:
+def _table(stages: list[ReportedStage]) -> str:
     if not stages:
         return ""
     rows = ["| Stage | Points | |", "|---|---|---|"]
@@ -135,7 +136,7 @@ def _table(stages: list[Stage]) -> str:
 
 
 def _changes(news: News, before: Memory | None) -> str:
-    """What is different from what was graded before, where that can be compared."""
+    """What has changed since the grade before, if the two can be compared."""
     if before is None or before.head == news.head:
         return ""
     stages = [stage for stage in news.stages if stage.number in before.passed]
@@ -146,7 +147,7 @@ def _changes(news: News, before: Memory | None) -> str:
     parts = [
         f"{counted} {'more' if more > 0 else 'fewer'}" if more else "as many points"
     ]
-    for words, wanted in (("passes now", True), ("does not pass any more", False)):
+    for words, wanted in (("passes now", True), ("no longer passes", False)):
         named = [
             _name(stage.number, check)
             for stage in stages
@@ -164,8 +165,8 @@ def _few(named: list[str]) -> str:
     return ", ".join(named[:_MOST_CHANGED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _failed(stages: list[Stage]) -> str:
-    """A line for each failed check. Its message and evidence are a stranger's."""
+def _failed(stages: list[ReportedStage]) -> str:
+    """A line for each failed check. Its message and evidence are not trusted."""
     lines = [
         f"- **{_name(stage.number, check)}** (−{check.max_points}): "
         f"{code(check.message)}{f', {code(check.says)}' if check.says else ''}"
@@ -178,7 +179,8 @@ def _failed(stages: list[Stage]) -> str:
     return "\n".join(lines[:_MOST_FAILED] + rest)
 
 
-def _name(stage: int, check: Check) -> str:
-    """What our rubric calls CHECK, or else its id, which is nothing but letters."""
-    ours = rubric.load(stage).checks.get(check.id)
+def _name(stage: int, check: ReportedCheck) -> str:
+    """What our rubric calls CHECK; if it doesn't know CHECK, the id, which is harmless
+    (see artifact.py)."""
+    ours = course.stage(stage).checks.get(check.id)
     return f"{ours.requirement} {ours.title}" if ours else f"{stage} `{check.id}`"

@@ -1,8 +1,8 @@
 """Keeps one comment on a pull request up to date, after its grading.
 
-Which pull request that is, and what it touches, is asked of GitHub. What the artifact
-says is shown, and believed only as far as the pull request cannot have changed the
-workflow that made it, and as it fits what this pull request is.
+GitHub tells us which pull request that is, and what it touches. The comment shows what
+the artifact says, with a warning if the pull request can have changed the workflow that
+made it, or if it does not fit the pull request.
 """
 
 from __future__ import annotations
@@ -12,39 +12,39 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from grader import rubric
-from grader.failure import CannotGrade
+from grader import course
+from grader.errors import CannotGrade
 from grader.github import api, artifact, changes, comment, event
 from grader.github.api import Api
 from grader.github.changes import is_workflow
 from grader.github.comment import News
-from grader.github.inert import code, short
+from grader.report.inert import code, short
 
-# The author of what is written with a workflow's own token.
+# The author of whatever is written with a workflow's own token.
 _OURSELVES = "github-actions[bot]"
 
-# How a run ends that waits for somebody's approval: the one that follows will tell.
-# All others are told of, one that was cancelled or skipped, too: a pull request can
-# have brought that about, and the grade of an earlier push shall not stay for it.
+# The conclusion of a run that waits for approval: the run that follows will comment.
+# All other runs get a comment, even cancelled and skipped ones: a pull request can
+# cause that itself, and it must not keep the grade of an earlier push that way.
 _NOT_YET = "action_required"
 
 _PAGES = 10
-# So many pages of a pull request's files the API has, and no more.
+# The API has at most this many pages of a pull request's files.
 _FILE_PAGES = 30
 _PATHS_NAMED = 5
 
 
 def comment_on(folder: Path) -> int:
-    """Say in a comment what FOLDER, the artifact of the run that the event tells of,
-    has as its result: exit status 0. Raises CannotGrade."""
+    """Comment on the result in FOLDER, the artifact of the run that the event is about:
+    exit status 0. Raises CannotGrade."""
     happened = event.load()
     if happened is None:
         raise CannotGrade("GITHUB_EVENT_PATH is not set: which run is it about?")
     run = happened.get("workflow_run")
     if event.text(run, "event") != "pull_request":
-        print("comment: that run was for no pull request")
+        print("comment: that run was not for a pull request")
     elif event.text(run, "conclusion") == _NOT_YET:
-        print("comment: that run waits for approval; the next one will tell")
+        print("comment: that run waits for approval; the next one will comment")
     else:
         github = api.from_environment()
         branch = event.text(happened, "repository", "default_branch")
@@ -52,14 +52,14 @@ def comment_on(folder: Path) -> int:
         for pull in pulls:
             _tell(github, pull, run, branch, folder)
         if not pulls:
-            print("comment: no open pull request ends with that run's commit")
+            print("comment: no open pull request has that run's commit as its last")
     return 0
 
 
 def _pulls(
     github: Api, run: Any, state: str = "open", pages: int = 1
 ) -> Iterator[dict[str, Any]]:
-    """The pull requests in STATE whose head is what RUN was for."""
+    """The pull requests in STATE whose head is the commit of RUN."""
     owner = event.text(run, "head_repository", "owner", "login")
     head = f"{owner}:{event.text(run, 'head_branch')}"
     sha = event.sha(run, "head_sha")
@@ -74,12 +74,12 @@ def _tell(
     number, sha = pull["number"], event.sha(run, "head_sha")
     touched = _touched(github, number)
     if event.text(github.get(f"pulls/{number}"), "head", "sha") != sha:
-        print(f"comment: #{number} has gone on since; the next run will tell")
+        print(f"comment: #{number} has newer commits; the next run will comment")
         return
     stages, notes = _result(folder, touched, event.text(run, "conclusion"))
     doubts = [*_of_workflow(touched), *_of_base(github, pull, run, branch)]
     doubts += _of_result(stages, touched)
-    warnings = [f"{doubt}: **look before you believe this.**" for doubt in doubts]
+    warnings = [f"{doubt}: **check before you trust this.**" for doubt in doubts]
     log = f"{_server()}/{github.repository}/actions/runs/{_number(run)}"
     news = News(sha, log, stages, warnings, notes + _outside(touched, warnings))
     ours = _our_comment(github, number)
@@ -91,12 +91,12 @@ def _tell(
         github.patch(f"issues/comments/{int(ours['id'])}", {"body": body})
     else:
         github.post(f"issues/{number}/comments", {"body": body})
-    print(f"comment: #{number} {'has its comment renewed' if ours else 'has one'}")
+    print(f"comment: #{number} {'is updated' if ours else 'is new'}")
 
 
 def _touched(github: Api, number: int) -> changes.Changes:
-    """What a pull request touches, renamed files by both names; unknown if that is
-    more than the API tells."""
+    """What a pull request touches; a renamed file counts under both names. Unknown if
+    there are more files than the API lists."""
     paths = []
     files = list(github.listed(f"pulls/{number}/files", _FILE_PAGES))
     for file in files:
@@ -107,7 +107,7 @@ def _touched(github: Api, number: int) -> changes.Changes:
     return found
 
 
-# -- why the result is not to be believed without a look ------------------------
+# -- why the result should be checked before it is trusted ----------------------
 
 _OWN_WORK = "so it may have changed how it was graded"
 
@@ -116,18 +116,18 @@ def _of_workflow(touched: changes.Changes) -> Iterator[str]:
     if workflows := [path for path in touched.outside if is_workflow(path)]:
         yield f"This pull request changes {_named(workflows)}, {_OWN_WORK}"
     elif not touched.known:
-        much = "touches more files than GitHub tells of"
+        much = "touches more files than GitHub lists"
         yield f"This pull request {much}, {_OWN_WORK}"
 
 
 def _of_base(github: Api, pull: dict[str, Any], run: Any, branch: str) -> Iterator[str]:
-    """A run does not say for which of the pull requests with its commit it was, and
-    each can be for another base."""
+    """Doubts about the base that PULL was graded with. A run does not say which of the
+    pull requests with its commit it was for, and each can have a different base."""
     base = event.text(pull, "base", "ref")
     if base != branch:
         yield (
-            f"This pull request is for {code(base)} and not for {code(branch)}, whose "
-            f"grader and rubric are others, {_OWN_WORK}"
+            f"This pull request is for {code(base)}, not for {code(branch)}, and there "
+            f"the grader and the rubric can differ, {_OWN_WORK}"
         )
     for other in _pulls(github, run, "all", _PAGES):
         theirs = event.text(other, "base", "ref")
@@ -139,17 +139,19 @@ def _of_base(github: Api, pull: dict[str, Any], run: Any, branch: str) -> Iterat
             return
 
 
-def _of_result(stages: list[artifact.Stage], touched: changes.Changes) -> Iterator[str]:
+def _of_result(
+    stages: list[artifact.ReportedStage], touched: changes.Changes
+) -> Iterator[str]:
     if not stages:
         return
     graded = sorted(stage.number for stage in stages)
     if touched.known and graded != touched.stages:
         yield (
-            f"Of the stages {_listed(touched.stages)} that this pull request touches, "
-            f"{_listed(graded)} is what was graded"
+            f"This pull request touches these stages: {_listed(touched.stages)}; but "
+            f"these were graded: {_listed(graded)}"
         )
     for stage in stages:
-        ours = rubric.load(stage.number).checks.values()
+        ours = course.stage(stage.number).checks.values()
         if {c.id: c.max_points for c in stage.checks} != {c.id: c.points for c in ours}:
             yield f"Stage {stage.number} was not graded by the rubric that is here now"
 
@@ -162,8 +164,8 @@ def _outside(touched: changes.Changes, warnings: list[str]) -> list[str]:
     paths = [path for path in touched.outside if not is_workflow(path)]
     if not paths:
         return []
-    effect = "" if warnings else ", and without effect on the grade"
-    return [f"Also touched, outside `stages/`{effect}: {_named(paths)}."]
+    effect = "" if warnings else ", with no effect on the grade"
+    return [f"Also touched outside `stages/`{effect}: {_named(paths)}."]
 
 
 def _named(paths: list[str]) -> str:
@@ -174,9 +176,9 @@ def _named(paths: list[str]) -> str:
 
 def _result(
     folder: Path, touched: changes.Changes, conclusion: str
-) -> tuple[list[artifact.Stage], list[str]]:
-    """What the artifact says, and what is to be said of it, or of a run that left
-    none and ended with CONCLUSION."""
+) -> tuple[list[artifact.ReportedStage], list[str]]:
+    """The stages in the artifact FOLDER, and notes about it, or about a run that left
+    no artifact and ended with CONCLUSION."""
     try:
         stages = artifact.read(folder)
     except artifact.Refused as refused:
@@ -185,14 +187,15 @@ def _result(
     if stages is None and not touched.stages:
         return [], ["Nothing to grade: no stage is touched."]
     if stages is None and conclusion != "failure":
-        return [], [f"The run left no result; GitHub says of it: {code(conclusion)}."]
+        return [], [f"The run left no result; GitHub calls it {code(conclusion)}."]
     if stages is None or any(stage.status == "grader_error" for stage in stages):
         return [], ["The grader could not finish. The log says why."]
     return stages, []
 
 
 def _our_comment(github: Api, number: int) -> dict[str, Any] | None:
-    """The comment that we wrote before. Anybody can write our mark; only we are us."""
+    """The comment that we wrote before. Anyone can write our mark, so its author
+    counts."""
     for one in github.listed(f"issues/{number}/comments", _PAGES):
         author, body = one.get("user"), one.get("body")
         ours = isinstance(author, dict) and author.get("login") == _OURSELVES

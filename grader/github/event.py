@@ -1,4 +1,4 @@
-"""What the runner says happened: the event's file, and a few variables."""
+"""What happened, according to the runner: the event's file."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from grader.failure import CannotGrade
+from grader.errors import CannotGrade
 
 _SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
 def load() -> dict[str, Any] | None:
-    """The event that the runner tells of; None where no runner does."""
+    """The event that the runner describes; None if there is no runner. Raises
+    CannotGrade."""
     name = os.environ.get("GITHUB_EVENT_PATH")
     if not name:
         return None
@@ -30,7 +31,7 @@ def load() -> dict[str, Any] | None:
 
 
 def text(event: Any, *names: str) -> str:
-    """The text that stands in EVENT below NAMES. Raises CannotGrade if none does."""
+    """The text in EVENT below NAMES. Raises CannotGrade if there is none."""
     for name in names:
         event = event.get(name) if isinstance(event, dict) else None
     if not isinstance(event, str):
@@ -39,8 +40,8 @@ def text(event: Any, *names: str) -> str:
 
 
 def sha(event: Any, *names: str) -> str:
-    """The commit that stands in EVENT below NAMES. Raises CannotGrade if none does."""
+    """The commit in EVENT below NAMES. Raises CannotGrade if there is none."""
     found = text(event, *names)
     if not _SHA.fullmatch(found):
-        raise CannotGrade(f"the event's {'.'.join(names)} is no commit")
+        raise CannotGrade(f"the event's {'.'.join(names)} is not a commit")
     return found

@@ -1,8 +1,8 @@
-"""Grades what a pull request hands in: this grader, its stages.
+"""Grades what a pull request hands in: its stages, with this grader.
 
-This repository is the pull request's base, and the grader, the rubric and the
-threshold are its own. Of the pull request's head nothing but the sources of the
-stages is used, and nothing of it is run outside a cell.
+This repository is the pull request's base; the grader, the rubric and the threshold are
+the base's. From the pull request's head we use only the sources of the stages, and run
+them only in a cell.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from grader import child, rubric
-from grader.failure import CannotGrade
+from grader import course
+from grader.course import ROOT
+from grader.errors import CannotGrade
 from grader.github import changes, event
 from grader.github.annotations import annotate
 from grader.github.changes import Changes, is_workflow
-from grader.github.inert import code, short
-from grader.result import read
-from grader.submission import REPOSITORY
+from grader.grading import worker
+from grader.grading.result import read
+from grader.report.inert import code, short
 
-# What all stages may take: far less than grade.yml gives the job, for one that GitHub
-# ends tells nobody why, and whoever wants no grade could have that at will. And how
-# long the grader has to end by itself then.
+# What all stages together may take, and how long the grader then has to end by itself.
+# That is far less than grade.yml gives the job: if GitHub ends it, nobody is told why,
+# and a student who wants no grade could have that at will.
 _SECONDS, _ENDING_SECONDS = 20 * 60, 60
 
 _PATHS_NAMED = 10
-_NO_EFFECT = "and without effect on the grade"
+_NO_EFFECT = "with no effect on the grade"
 _REPORT = "report.md"
 
 
@@ -40,8 +41,8 @@ def grade(head: Path, out: Path) -> int:
     """Grade the stages that the pull request checked out in HEAD touches, and leave
     result.json and report.html in OUT: exit status.
 
-    0, it has as many points as the rubric asks for, or there is nothing to grade;
-    1, it has fewer; 2, it could not be graded. Raises CannotGrade.
+    0, it has the points that it needs to pass, or there is nothing to grade; 1, it has
+    fewer; 2, it could not be graded. Raises CannotGrade.
     """
     commit, touched = _look_at(head)
     for path in touched.outside[:_PATHS_NAMED]:
@@ -69,9 +70,9 @@ def grade(head: Path, out: Path) -> int:
 
 
 def _look_at(head: Path) -> tuple[str, Changes]:
-    """The commit to grade, and what it touches: all, where no event says."""
+    """The commit to grade, and what it touches: everything, if there is no event."""
     if not (head / ".git").exists():
-        raise CannotGrade(f"{head} is no checkout of git's")
+        raise CannotGrade(f"{head} is not a git checkout")
     happened = event.load()
     if happened is None:
         return changes.commit_of(head), Changes()
@@ -92,8 +93,8 @@ def _make_room(out: Path) -> None:
 def _run_grader(place: Path, stages: list[int], out: Path) -> None:
     """Grade PLACE/stages as `make grade` does. Raises CannotGrade if it cannot.
 
-    It runs in PLACE, where paths are as the student knows them and nothing but the
-    sources is; -P keeps Python from looking for modules there.
+    It runs in PLACE, where paths are as the student knows them and there is nothing but
+    the sources; -P keeps Python from looking for modules there.
     """
     out = out.absolute()
     command = [sys.executable, "-P", "-m", "grader", "grade", *map(str, stages)]
@@ -101,7 +102,7 @@ def _run_grader(place: Path, stages: list[int], out: Path) -> None:
     command += ["--budget", str(_SECONDS)]
     command += ["--json", str(out / "result.json"), "--html", str(out / "report.html")]
     command += ["--markdown", _REPORT]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with (
         _no_workflow_commands(),
         subprocess.Popen(command, cwd=place, env=environment) as grader,
@@ -110,7 +111,7 @@ def _run_grader(place: Path, stages: list[int], out: Path) -> None:
             status = grader.wait(_SECONDS + _ENDING_SECONDS)
         except subprocess.TimeoutExpired:
             minutes = _SECONDS / 60
-            reason = f"the grader was not done after {minutes:g} minutes"
+            reason = f"the grader did not finish in {minutes:g} minutes"
             raise CannotGrade(reason) from None
         finally:
             _end(grader)
@@ -119,19 +120,19 @@ def _run_grader(place: Path, stages: list[int], out: Path) -> None:
 
 
 def _end(grader: subprocess.Popen[bytes]) -> None:
-    """End GRADER, if it is not done. It puts away what it has, if it is not stuck."""
+    """End GRADER if it is still running. Unless it is stuck, it saves what it has."""
     if grader.poll() is None:
         grader.terminate()
         try:
-            grader.wait(child.ENDING_SECONDS)
+            grader.wait(worker.ENDING_SECONDS)
         except subprocess.TimeoutExpired:
             grader.kill()
 
 
 @contextmanager
 def _no_workflow_commands() -> Iterator[None]:
-    """What is printed inside commands no runner: only who knows a random word can
-    switch that on again. (The grader's report spells commands out, besides.)"""
+    """Keep the runner from obeying workflow commands in what is printed inside. Only a
+    random word turns them on again. (The grader's report also spells commands out.)"""
     word = secrets.token_hex(16) if os.environ.get("GITHUB_ACTIONS") else ""
     print(f"::stop-commands::{word}" if word else "", end="\n" if word else "")
     sys.stdout.flush()
@@ -144,34 +145,35 @@ def _no_workflow_commands() -> Iterator[None]:
 
 def _verdict(result: dict[str, Any]) -> tuple[bool, str]:
     """Whether RESULT is enough for the pull request to pass, and that in words."""
-    wanted = rubric.passes_with()
+    wanted = course.passes_with()
     enough = 100 * result["score"] >= wanted * result["max_score"]
     points = f"{result['score']} of {result['max_score']} points"
     verdict = "Passed" if enough else "Not passed"
-    return enough, f"{verdict}: {points}; {wanted:g} % are asked for."
+    return enough, f"{verdict}: {points}; {wanted:g} % are needed."
 
 
 def _say(
     verdict: str, touched: Changes, refused: list[str] | None = None, report: str = ""
 ) -> None:
-    """Print VERDICT, and add it with all that has to be known to the summary."""
+    """Print VERDICT, and add it to the summary with everything that readers have to
+    know: folders that were REFUSED, what else is TOUCHED, and the REPORT."""
     notes = [f"{folder}, and nothing of it is graded." for folder in refused or []]
     if not touched.known:
-        notes.append("What was touched could not be told, so all stages were graded.")
+        notes.append("It is not known which stages are touched, so all were graded.")
     print("\n".join([*notes, verdict]), flush=True)
     parts = [f"**{verdict}**", *notes, _outside(touched.outside), report]
     _add_to_summary("\n\n".join(filter(None, parts)) + "\n")
 
 
 def _outside(paths: list[str]) -> str:
-    """What the summary says of PATHS outside stages/."""
+    """What the summary says about PATHS outside stages/."""
     ours = [path for path in paths if is_workflow(path)]
     others = [path for path in paths if path not in ours]
     said = []
     if ours:
         said.append(
-            "This pull request changes how it is graded itself, for the workflow that "
-            f"does it is the pull request's own version: {_named(ours)}."
+            "This pull request can change how it is graded, because it brings its own "
+            f"version of the workflow that grades it: {_named(ours)}."
         )
     if others:
         said.append(

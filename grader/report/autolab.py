@@ -1,8 +1,8 @@
-"""For Autolab: one line of JSON with a score for each problem, which has to be the
-last line that its autograder prints.
+"""For Autolab: one line of JSON with a score for each problem. It has to be the last
+line that the autograder prints.
 
 Source: "Guide for Lab Authors" in Autolab's documentation. The assessment's problems
-are to be called stage1, stage2 and stage3.
+must be called "stage" and the stage's number, without a space.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """For Classroom 50: result.json, schema classroom50/result/v1.
 
 Source: foundation50/classroom50, "Advanced Autograding" in its wiki. Scores are whole
-numbers, a test has passed or not. What the runner knows (whose submission, which
-commit) it hands over in the environment.
+numbers, and a test has passed or not. The runner passes what it knows (whose
+submission, which commit) in the environment.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import json
 import os
 from typing import Any
 
-from grader.failure import CannotGrade
+from grader.errors import CannotGrade
 from grader.report.outcome import outcomes
 
-# Our caller's names for what the result has to repeat.
+# The runner's variables, whose values the result has to repeat.
 _HANDED_OVER = {
     "classroom": "CLASSROOM",
     "assignment": "ASSIGNMENT",
@@ -25,7 +25,8 @@ _HANDED_OVER = {
 
 
 def handed_over() -> dict[str, str]:
-    """What the runner says in the environment. Raises CannotGrade if it does not."""
+    """What the runner passes in the environment. Raises CannotGrade if anything is
+    missing."""
     missing = [name for name in _HANDED_OVER.values() if not os.environ.get(name)]
     if missing:
         raise CannotGrade(f"Classroom 50's runner sets {missing[0]}, which is not set")

@@ -1,9 +1,9 @@
 """The grades of a class as a table (CSV, RFC 4180), as Moodle's gradebook imports it.
 
-Source: "Grade import" in Moodle's documentation. One column says who it is (map it to
-the user's name, e-mail address or ID number, whatever the folders are called by), and
-the others are mapped to a grade item and its feedback. Who could not be graded has no
-line, so that an import leaves the grade that is there as it is.
+Source: "Grade import" in Moodle's documentation. The first column has the name of the
+submission's folder: map it to the user name, the e-mail address or the ID number. Map
+the others to a grade item and its feedback. A submission that could not be graded gets
+no row, so that an import leaves its present grade as it is.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import csv
 import io
 from typing import Any
 
-from grader.lesson import one_line
-from grader.submission import STAGES
+from grader import course
+from grader.text import one_line
 
 _STATUS = {"build_failed": "does not compile", "missing": "is missing"}
 
 
 def render(results: dict[str, dict[str, Any]]) -> str:
-    """RESULTS by name as a table, with a line for each and its feedback."""
+    """RESULTS, by name, as a table: a row for each, with its feedback."""
     table = io.StringIO()
     writer = csv.writer(table)
-    stages = [f"Stage {number}" for number in STAGES]
+    stages = [f"Stage {number}" for number in course.stages()]
     writer.writerow(["Username", "Grade", "Maximum", *stages, "Feedback"])
     for name, result in sorted(results.items()):
         scores = {stage["stage"]: stage["score"] for stage in result["stages"]}
@@ -31,7 +31,7 @@ def render(results: dict[str, dict[str, Any]]) -> str:
                 name,
                 result["score"],
                 result["max_score"],
-                *(scores.get(number, "") for number in STAGES),
+                *(scores.get(number, "") for number in course.stages()),
                 "; ".join(map(_feedback, result["stages"])),
             ]
         )
@@ -39,12 +39,12 @@ def render(results: dict[str, dict[str, Any]]) -> str:
 
 
 def _feedback(stage: dict[str, Any]) -> str:
-    """What there is to say about one STAGE of a result, in words."""
+    """The feedback on STAGE of a result."""
     words = f"Stage {stage['stage']}: {stage['score']} of {stage['max_score']}"
     if stage["status"] in _STATUS:
         return f"{words}, it {_STATUS[stage['status']]}"
-    # outcomes() would make all lessons printable. That is too slow here: the table is
-    # written again after each submission.
+    # outcomes() would make all lessons printable. That is too slow here, because the
+    # table is written again after each submission.
     failed = [
         one_line(f"{check['requirement']} {check['title']}")
         for check in stage["checks"]

@@ -1,8 +1,8 @@
 """For Gradescope: /autograder/results/results.json.
 
-Source: "Autograder Specifications" in Gradescope's documentation (results.json). A
-test is passed or failed there, and nothing else: one that was not tried is failed,
-and says why.
+Source: "Autograder Specifications" in Gradescope's documentation (results.json). There,
+a test has passed or failed, and nothing else: one that was not tried has failed, and
+says why.
 """
 
 from __future__ import annotations

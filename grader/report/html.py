@@ -1,5 +1,5 @@
-"""The report as one page for a browser: nothing in it is loaded from anywhere, no
-script runs, and whatever came from the student's program is text.
+"""The report as one page for a browser. It loads nothing, runs no script, and shows
+whatever came from the student's program as text.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from grader.lesson import Part, printable, read
+from grader import course
+from grader.grading.result import Milestone
+from grader.harness.transcript import left_out
+from grader.lessons.lesson import Part, read
 from grader.report.links import to_lesson
 from grader.report.picture import picture
+from grader.report.steps import next_milestone
 from grader.report.timeline import timeline
-from grader.result import Milestone
-from grader.steps import next_milestone
-from grader.submission import STAGES
-from grader.transcript import left_out
+from grader.text import printable
 
 _HERE = Path(__file__).parent
 _MARKS = {"passed": "✓", "failed": "✗", "skipped": "–", "error": "!"}
@@ -28,7 +29,7 @@ _TOLD = ("failed", "error")
 
 
 def render(result: dict[str, Any]) -> str:
-    """The page for RESULT, as its JSON has it."""
+    """The page for RESULT, a result's JSON."""
     style = (_HERE / "page.css").read_text(encoding="utf-8")
     page = (_HERE / "page.html").read_text(encoding="utf-8")
     environment = Environment(
@@ -41,20 +42,20 @@ def render(result: dict[str, Any]) -> str:
         result=result,
         stages=[_stage(stage) for stage in result["stages"]],
         marks=_MARKS,
-        # Ours, and the only style that the page's policy lets apply.
+        # Our own, and the only style that the page's policy allows.
         style=Markup(style),
         style_hash=_hash(style),
     )
 
 
 def _hash(style: str) -> str:
-    """What the Content-Security-Policy knows STYLE by (CSP Level 3, hash-source)."""
+    """The name of STYLE in a Content-Security-Policy (CSP Level 3, hash-source)."""
     digest = hashlib.sha256(style.encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode()}"
 
 
 def _stage(stage: dict[str, Any]) -> dict[str, Any]:
-    """STAGE with what the page shows of it besides."""
+    """STAGE, with what else the page shows of it."""
     number = stage["stage"]
     told = {
         check["id"]: _anchor(number, check["id"])
@@ -64,15 +65,15 @@ def _stage(stage: dict[str, Any]) -> dict[str, Any]:
     milestones = [Milestone(**one) for one in stage["milestones"]]
     return {
         **stage,
-        "file": f"{STAGES.get(number, '')}.c",
+        "file": course.stage(number).source,
         "checks": [_check(number, check, told) for check in stage["checks"]],
         "next_step": next_milestone(milestones, stage["score"]),
     }
 
 
 def _check(stage: int, check: dict[str, Any], told: dict[str, str]) -> dict[str, Any]:
-    """CHECK with its place on the page, and its picture; TOLD are the places of
-    those whose lesson is there."""
+    """CHECK of STAGE, with its place on the page and its picture. TOLD has the places
+    of the checks whose lessons are on the page."""
     drawn = timeline(stage, check)
     return {
         **check,

@@ -1,6 +1,6 @@
-"""For whatever shows tests: JUnit's XML, in the form that GitHub's actions, GitLab and
-Jenkins read. A suite for each stage; failed, skipped and the grader's own errors are
-elements of their own.
+"""For tools that show tests: JUnit's XML, in the form that GitHub's actions, GitLab and
+Jenkins read. Each stage is a suite; failed and skipped checks, and the grader's own
+errors, have different elements.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from grader.report.outcome import Outcome, outcomes
 _ELEMENTS = {"failed": "failure", "skipped": "skipped", "error": "error"}
 _COUNTS = {"failures": "failed", "skipped": "skipped", "errors": "error"}
 
-# What XML 1.0 has no way to say at all (section 2.2, Char).
+# Characters that XML 1.0 can't contain at all (section 2.2, Char).
 _NO_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render(result: dict[str, Any]) -> str:
-    """RESULT as a file of JUnit's."""
+    """RESULT as JUnit's XML."""
     suites = ElementTree.Element("testsuites", name="Echo Lab")
     for stage in result["stages"]:
         told = list(outcomes(result, stage["stage"]))

@@ -1,5 +1,5 @@
-"""Where a report's links to the lessons lead: beside the report, in this repository;
-in CI to where the commit that grades can be read."""
+"""Where a report's links to the lessons lead: to this repository's files or, in CI, to
+the page on GitHub of the commit that grades."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 
 _LESSON = re.compile(r"stages/\d+/README\.md#[\w-]*")
 
-# What GitHub says of a run, and what it has to look like.
+# The runner's variables for that page, and what they have to look like.
 _ON_GITHUB = {
     "GITHUB_SERVER_URL": r"https://[\w.-]+(?::\d+)?",
     "GITHUB_REPOSITORY": r"[\w.-]+/[\w.-]+",
@@ -17,7 +17,7 @@ _ON_GITHUB = {
 
 
 def to_lesson(link: str) -> str:
-    """The address for LINK, a place in a stage's README; "" if it is something else."""
+    """The address for LINK, a place in a stage's README; "" if LINK isn't one."""
     if not _LESSON.fullmatch(link):
         return ""
     said = [os.environ.get(name, "") for name in _ON_GITHUB]

@@ -1,5 +1,5 @@
-"""The report for GitHub's step summary: the score, a table, and the lessons folded
-away. What came from the student's program stands in fences that it cannot close.
+"""The report for GitHub's step summary: the score, a table, and the lessons, folded
+away. What came from the student's program is in fences that it can't close.
 """
 
 from __future__ import annotations
@@ -8,14 +8,15 @@ import html
 import re
 from typing import Any
 
-from grader.github.inert import code, short
-from grader.lesson import printable, read
+from grader.grading.result import Milestone
+from grader.lessons.lesson import read
+from grader.report.inert import code, short
 from grader.report.links import to_lesson
-from grader.result import Milestone
-from grader.steps import next_milestone
+from grader.report.steps import next_milestone
+from grader.text import printable
 
-# GitHub shows no summary of more than 1 MiB (1024k bytes for each step); what has no
-# room is left out from the end, lesson by lesson.
+# GitHub shows no summary of more than 1 MiB (1024k bytes for each step). Whatever does
+# not fit is left out from the end, lesson by lesson.
 MOST_BYTES = 1_000_000
 _LESSON_CHARACTERS = 20_000
 _TITLE_CHARACTERS = 200
@@ -23,14 +24,14 @@ _TITLE_CHARACTERS = 200
 _MARKS = {"passed": "✅", "failed": "❌", "skipped": "➖", "error": "⚠️"}
 _MEANS_SOMETHING = re.compile(r"([\\`*_{}\[\]()#+!|<>&~$])")
 
-# What GitHub makes links of after all that: names, numbers, addresses. A word joiner,
-# which nobody sees, keeps the two apart.
+# What GitHub still turns into links: names, numbers, addresses. An invisible word
+# joiner in the middle prevents that.
 _LINKS = re.compile(r"[@#](?=\\?\w)|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
 _JOINER = "\u2060"
 
 
 def render(result: dict[str, Any]) -> str:
-    """RESULT, as its JSON has it, in GitHub's Markdown, of at most MOST_BYTES."""
+    """RESULT, a result's JSON, in GitHub's Markdown: at most MOST_BYTES."""
     parts = [f"# Echo Lab: {result['score']} of {result['max_score']} points\n"]
     parts.append(_how(result))
     lessons: list[str] = []
@@ -58,7 +59,7 @@ def _how(result: dict[str, Any]) -> str:
 
 
 def _climbed(stage: dict[str, Any]) -> str:
-    """How far the milestones are climbed, and which one is next."""
+    """How many milestones are done, and which one is next."""
     milestones = [Milestone(**one) for one in stage["milestones"]]
     passed = sum(one.status == "passed" for one in milestones)
     done = f"Milestones: {passed} of {len(milestones)}"
@@ -72,8 +73,8 @@ def _heading(stage: dict[str, Any]) -> str:
 
 
 def _compiler(stage: dict[str, Any]) -> list[str]:
-    """What there is to read of STAGE's build: before its table, which has nothing but
-    skipped checks if that failed."""
+    """What to read about STAGE's build. It comes before the table, which has nothing
+    but skipped checks if the build failed."""
     if not stage["build"]["output"]:
         return []
     what = {"build_failed": "It does not compile", "missing": "Nothing to grade"}
@@ -102,7 +103,8 @@ def _table(stage: dict[str, Any]) -> str:
 
 
 def _lessons(stage: dict[str, Any]) -> list[str]:
-    """What there is to read of each failed check of STAGE."""
+    """The lesson of each failed check of STAGE, and the error of each that the grader
+    could not finish."""
     said = []
     for check in stage["checks"]:
         if check["status"] in ("failed", "error"):
@@ -114,7 +116,8 @@ def _lessons(stage: dict[str, Any]) -> list[str]:
 
 
 def _links(check: dict[str, Any]) -> str:
-    """Where to read on after CHECK: within a fence there are no links."""
+    """Where to read on after CHECK. These links stand outside the fence, because there
+    are none inside."""
     said = ""
     for part in read(check["lesson"]):
         if address := to_lesson(part.link):
@@ -123,8 +126,9 @@ def _links(check: dict[str, Any]) -> str:
 
 
 def _folded(heading: str, text: str, more: str = "", opened: bool = False) -> str:
-    """TEXT as code under HEADING, to be opened, and MORE in Markdown after it. Its
-    fence is longer than any row of backticks in it (CommonMark 0.31, section 4.5)."""
+    """TEXT as code, folded away under HEADING (unless OPENED), then MORE, which is
+    Markdown. The fence is longer than any row of backticks in TEXT (CommonMark 0.31,
+    section 4.5)."""
     if len(text) > _LESSON_CHARACTERS:
         text = text[:_LESSON_CHARACTERS] + "\n… and more"
     text = printable(text)
@@ -137,6 +141,6 @@ def _folded(heading: str, text: str, more: str = "", opened: bool = False) -> st
 
 
 def _plain(text: str) -> str:
-    """TEXT as one line in which nothing means anything to Markdown or HTML."""
+    """TEXT as one line in which nothing has a meaning in Markdown or HTML."""
     line = _MEANS_SOMETHING.sub(r"\\\1", short(text, _TITLE_CHARACTERS))
     return _LINKS.sub(rf"\g<0>{_JOINER}", line)

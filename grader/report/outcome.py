@@ -1,5 +1,5 @@
-"""What the exports share: every check of a result with the words that belong to it,
-and the four ways in which it can have ended kept apart."""
+"""What the exports share: every check of a result, with its words and with one of four
+outcomes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from grader.lesson import one_line, printable
+from grader.text import one_line, printable
 
 
 @dataclass(frozen=True)
 class Outcome:
     """One check. status is passed, failed, skipped (not tried) or error (the grader's
-    own fault); says is what its student is to read, "" if it passed, and message is
-    that in a line."""
+    own fault). says is what the student should read, "" if it passed, and message is
+    that in one line."""
 
     id: str
     name: str
@@ -28,7 +28,7 @@ class Outcome:
 
 
 def outcomes(result: dict[str, Any], stage: int | None = None) -> Iterator[Outcome]:
-    """Every check of RESULT (as its JSON has it), or of one STAGE of it."""
+    """Every check of RESULT, a result's JSON, or only those of STAGE."""
     for one in result["stages"]:
         if stage not in (None, one["stage"]):
             continue
@@ -48,8 +48,8 @@ def outcomes(result: dict[str, Any], stage: int | None = None) -> Iterator[Outco
 
 
 def _words(stage: dict[str, Any], check: dict[str, Any], is_first: bool) -> str:
-    """What the compiler said stands at the first check only: it can be long, and some
-    who read this take no more than a megabyte."""
+    """What the student should read about CHECK. The compiler's output is only at the
+    first check: it can be long, and some platforms take no more than a megabyte."""
     if check["status"] in ("failed", "error"):
         return str(check["details"] or check["message"])
     if check["status"] == "passed":

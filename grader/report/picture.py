@@ -1,8 +1,9 @@
-"""A timeline as a picture: a rail for the program and for each client, time from top
-to bottom, and beside them what happens, in words. Places only; page.html draws them.
+"""A timeline as a picture: a rail for the program and for each client, time from top to
+bottom, and next to them what happens, in words. This computes the places; page.html
+draws.
 
-Each moment has a line to itself, so that no words stand on others. Between two of
-them is more room the longer nothing happened, but not much more: by the logarithm.
+Each moment has a line to itself, so that no words overlap. The longer nothing happened,
+the larger the gap between two lines, but only logarithmically.
 """
 
 from __future__ import annotations
@@ -12,25 +13,25 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from grader.lesson import one_line
 from grader.report.screen import cut, wrapped
 from grader.report.timeline import Row, Timeline
+from grader.text import one_line
 
-# In pixels: the room for the time, between two rails, for a line of words. Many rails
-# are closer together, so that a phone has room for what happens beside them.
+# In pixels: the room for the time, between two rails, and for a line of words. Many
+# rails are closer together, so that a phone still has room for the words.
 _TIME, _LANE, _NARROW_LANE, _LINE = 42.0, 22.0, 12.0, 17.0
 _FEW_LANES = 4
-# What a letter may need, of the words and of the bytes (page.css has their sizes).
+# The width of a letter at most, in words and in bytes (page.css has their sizes).
 _LETTER, _BYTE = 7.5, 7.0
-# What a phone has room for beside the margins.
+# The width of a phone's screen without the margins.
 _WIDTH = 347.0
 _LONGEST_DATA = 28
 _LONGEST_GAP = 36.0
-# Bars that are no further apart look like one, and are one.
+# Bars that are no further apart than this look like one, and are drawn as one.
 _NEARLY = 4.0
 
-# How what somebody does begins, and how that is drawn. In "sends" and "receives"
-# an arrow goes to the program or comes from it.
+# The first words of what somebody does, and how that is drawn. "sends" and "receives"
+# are an arrow to the program or from it.
 _KINDS = {
     "connects": "connects",
     "sends": "sends",
@@ -39,7 +40,7 @@ _KINDS = {
     "half-closes": "half_closes",
     "ends the input": "closes",
     "closes": "closes",
-    "breaks off": "breaks",
+    "resets its connection": "breaks",
     "finds its connection reset": "breaks",
     "cannot send": "breaks",
     "is refused": "breaks",
@@ -50,8 +51,8 @@ _ENDS = ("closes", "breaks")
 
 @dataclass
 class Words:
-    """A line of text whose baseline is at Y. kind: name, who, data, left_out,
-    asleep or verdict. WHO stands before the rest."""
+    """A line of text whose baseline is at y. kind: name, who, data, left_out, asleep or
+    verdict. who comes before the rest."""
 
     x: float
     y: float
@@ -62,7 +63,7 @@ class Words:
 
 @dataclass
 class Mark:
-    """What somebody does, on the rail at X; the program's is at program_x."""
+    """What somebody does, on the rail at x; the program's rail is at program_x."""
 
     kind: str
     x: float
@@ -71,8 +72,8 @@ class Mark:
 
 @dataclass
 class Rail:
-    """From START, where its name stands, it is faint; while there is a connection,
-    from BEGIN to END, it is not."""
+    """A line down the picture. It is faint from start, where its name is, but not
+    from begin to end, while there is a connection."""
 
     x: float
     start: float
@@ -82,8 +83,8 @@ class Rail:
 
 @dataclass
 class Picture:
-    """All of it, and how large it is. times: y and text; sleeps: y and height;
-    verdict: y of the line, if there is one. Words begin at words_x."""
+    """The whole picture and its size. times: y and text; sleeps: y and height; verdict:
+    y of the line, if there is one. Words begin at words_x."""
 
     width: float = 0.0
     height: float = 0.0
@@ -98,7 +99,7 @@ class Picture:
 
 
 def picture(drawn: Timeline) -> Picture:
-    """Where everything in DRAWN stands."""
+    """The places of everything in DRAWN."""
     made = Picture()
     apart = _LANE if len(drawn.lanes) <= _FEW_LANES else _NARROW_LANE
     for lane, name in enumerate(drawn.lanes):
@@ -123,7 +124,7 @@ def _lines(made: Picture, row: Row) -> list[str]:
 
 
 def _placed(made: Picture, rows: list[Row], y: float) -> list[tuple[Row, float]]:
-    """ROWS, and where the first line of each stands; that of the first row is at Y."""
+    """ROWS, each with the y of its first line; that of the first row is Y."""
     placed: list[tuple[Row, float]] = []
     before: float | None = None
     for row in rows:
@@ -138,7 +139,7 @@ def _placed(made: Picture, rows: list[Row], y: float) -> list[tuple[Row, float]]
 
 
 def _write(made: Picture, row: Row, y: float) -> None:
-    """Put the words of ROW, and its time, into MADE."""
+    """Add the words of ROW and its time to MADE, at Y."""
     x = made.words_x
     if row.left_out:
         made.times.append((y, "⋮"))
@@ -161,7 +162,7 @@ def _write(made: Picture, row: Row, y: float) -> None:
 def _lay_rails(
     made: Picture, lanes: list[str], placed: list[tuple[Row, float]]
 ) -> None:
-    """Put what is on the rails into MADE, and how far each of them goes."""
+    """Add the rails and the marks on them to MADE."""
     bottom = made.height if made.verdict is None else made.verdict
     for lane, (name, rail) in enumerate(zip(lanes, made.rails)):
         rail.end = bottom
@@ -180,9 +181,9 @@ def _lay_rails(
 def _bar(
     since: float, until: float, placed: list[tuple[Row, float]]
 ) -> tuple[float, float]:
-    """Where a sleep from SINCE to UNTIL begins, and how long its bar is. Between two
-    rows time goes evenly; of rows at the same moment it begins with the first, and
-    ends with the last."""
+    """The y and the height of the bar for a sleep from SINCE to UNTIL. Between two
+    rows, time passes evenly; among rows of the same moment, a bar begins at the first
+    and ends at the last."""
     moments, places = [0.0], [placed[0][1]]
     for row, y in placed:
         if row.ms is not None:
@@ -201,7 +202,7 @@ def _bar(
 
 
 def _apart(bars: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """BARS, with those as one that touch each other, or nearly."""
+    """BARS, with those that touch, or nearly touch, merged."""
     apart: list[tuple[float, float]] = []
     for top, height in sorted(bars):
         before, its = apart[-1] if apart else (0.0, -2 * _NEARLY)

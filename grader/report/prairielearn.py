@@ -1,8 +1,9 @@
 """For PrairieLearn: /grade/results/results.json of an external grader.
 
-Source: "External grading" in PrairieLearn's documentation. The score is a share of 1.
-A submission without a file to grade is not gradable, which costs no attempt; one that
-does not compile is, and gets nothing. A file of more than a megabyte is refused.
+Source: "External grading" in PrairieLearn's documentation. The score is a fraction of
+1. A submission without a file to grade is not gradable, which costs no attempt; one
+that does not compile is gradable, and gets 0. A file of more than a megabyte is
+refused.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from grader.lesson import printable
 from grader.report.outcome import outcomes
+from grader.text import printable
 
 
 _LARGEST = 1_000_000
 
-# How much of what a student is to read is left at each place, if all is too much.
+# How many characters to keep of each text, if the whole is too large: tried in order.
 _LENGTHS = (100_000, 20_000, 4_000, 800)
 
 
@@ -29,7 +30,7 @@ def render(result: dict[str, Any]) -> str:
         return json.dumps(report, indent=1) + "\n"
     for most in _LENGTHS:
         text = json.dumps(_report(result, most), indent=1) + "\n"
-        if len(text) <= _LARGEST:  # it is ASCII: so many bytes
+        if len(text) <= _LARGEST:  # it is ASCII, so these are bytes
             break
     return text
 
@@ -61,7 +62,8 @@ def _report(result: dict[str, Any], most: int) -> dict[str, Any]:
 
 
 def _shortened(text: str, most: int) -> str:
-    """TEXT without its middle: a lesson says what is wrong, and at its end why."""
+    """TEXT without its middle, if it has more than MOST characters: a lesson begins
+    with what is wrong, and ends with why."""
     if len(text) <= most:
         return text
     return f"{text[: most // 2]}\n…\n{text[-most // 2 :]}"

@@ -1,25 +1,26 @@
-"""The report that students see: a line for each check as it is done, then the
-lessons, then the score. On a terminal a live line shows what is being tried."""
+"""The report that students see: a line for each check when it is done, then the
+lessons, then the score. On a terminal, a live line shows what is being tried."""
 
 from __future__ import annotations
 
 from typing import TextIO
 
-from grader import rubric, steps
-from grader.lesson import one_line, printable
+from grader import course
+from grader.course import Check
+from grader.grading.order import untried_needs
+from grader.grading.result import CheckResult, Result, StageResult
+from grader.report import steps
 from grader.report.screen import MARKS, Screen, cut, wrapped
-from grader.result import CheckResult, Result, StageResult
-from grader.rubric import Check
-from grader.submission import STAGES
+from grader.text import one_line, printable
 
 _BUILD_LINES = 30
 
 
 class Terminal:
-    """Tells OUT how the grading goes on (see grade.Progress)."""
+    """Shows the progress of a grading on OUT (see grade.Progress)."""
 
-    def __init__(self, out: TextIO, width: int = 0) -> None:
-        self._screen = Screen(out, width)
+    def __init__(self, out: TextIO) -> None:
+        self._screen = Screen(out)
         self._total = 0
 
     def stage_begins(self, stage: StageResult, shown: str) -> None:
@@ -43,15 +44,15 @@ class Terminal:
         for line in output[:_BUILD_LINES]:
             self._screen.line(f"    {line}")
         if len(output) > _BUILD_LINES:
-            self._screen.line(f"    … {len(output) - _BUILD_LINES} lines more")
+            self._screen.line(f"    … {len(output) - _BUILD_LINES} more lines")
 
-    def climbed(self, stage: StageResult) -> None:
+    def milestones_done(self, stage: StageResult) -> None:
         """See grade.Progress."""
         if stage.milestones:
-            self._ladder(stage)
+            self._milestones(stage)
         self._screen.line("  Checks")
 
-    def _ladder(self, stage: StageResult) -> None:
+    def _milestones(self, stage: StageResult) -> None:
         """The milestones, from the first to the last, and which one is next."""
         done = sum(m.status == "passed" for m in stage.milestones)
         total = len(stage.milestones)
@@ -93,7 +94,7 @@ class Terminal:
                 for line in (check.details or check.message).splitlines():
                     self._screen.line(f"  {line}" if line else "")
         self._screen.line("")
-        name = f"{STAGES[stage.stage]}.c"
+        name = course.stage(stage.stage).source
         self._screen.line(
             self._screen.bold(
                 f"Stage {stage.stage} ({name}): {stage.score}/{stage.max_score}"
@@ -104,7 +105,7 @@ class Terminal:
         self._screen.line("")
 
     def ends(self, result: Result, note: str) -> None:
-        """The whole grading is done; NOTE says what else has to be known."""
+        """The whole grading is done; NOTE says what else the user has to know."""
         if len(result.stages) > 1:
             self._screen.line(
                 self._screen.bold(f"Score: {result.score}/{result.max_score}")
@@ -113,14 +114,15 @@ class Terminal:
             self._screen.line(note)
 
     def clear(self) -> None:
-        """Take the live line away."""
+        """Remove the live line."""
         self._screen.clear_live()
 
 
 def _not_tried(stage: StageResult) -> str:
-    """What the chosen checks build on that was not chosen with them; or ""."""
+    """A note on checks that the chosen ones build on but that were not chosen; "" if
+    there are none."""
     chosen = [check.id for check in stage.checks]
-    untried = rubric.untried_needs(rubric.load(stage.stage), chosen)
+    untried = untried_needs(course.stage(stage.stage).checks, chosen)
     if not untried:
         return ""
     themes = sorted({id.partition("/")[0] for id in chosen})
@@ -128,5 +130,5 @@ def _not_tried(stage: StageResult) -> str:
     builds = "builds" if len(themes) == 1 else "build"
     if len(untried) == 1:
         return f"{what} {builds} on {untried[0]}, which was not tried."
-    more = len(untried) - 1
-    return f"{what} {builds} on {untried[0]} and {more} more, which were not tried."
+    more = untried[1] if len(untried) == 2 else f"{len(untried) - 1} more"
+    return f"{what} {builds} on {untried[0]} and {more}, which were not tried."

@@ -1,5 +1,5 @@
-"""A check's story, sorted for a picture: whose lanes there are, and what happened
-in which order. picture.py says where each thing stands.
+"""A check's story, sorted for a picture: whose lanes there are, and what happened in
+which order. picture.py decides where everything goes.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from grader.transcript import in_bytes, named
+from grader import course
+from grader.harness.transcript import named
+from grader.text import in_bytes
 
-# More lanes than these are hard to follow: a crowd's others share a row.
+# More lanes than this are hard to follow: the other clients of a crowd share a row.
 _LANES = 6
 
 _VERDICTS = {"passed": "it holds", "failed": "the verdict: it does not hold"}
@@ -19,9 +21,10 @@ _VERDICTS = {"passed": "it holds", "failed": "the verdict: it does not hold"}
 
 @dataclass
 class Row:
-    """One moment: WHO DOES something, with so many bytes that begin with DATA (as in
-    C, without the quotes). left_out counts steps that are not shown. kind: step,
-    left_out, asleep (the program has gone to sleep) or verdict."""
+    """One moment. who does something; bytes is the number of bytes involved, and data
+    shows the first of them (as in C, without the quotes). left_out is the number of
+    steps that are not shown. kind: step, left_out, asleep (the program has gone to
+    sleep) or verdict."""
 
     kind: str = "step"
     ms: float | None = None
@@ -33,7 +36,7 @@ class Row:
 
     @property
     def words(self) -> str:
-        """What happens, without who and without the bytes themselves."""
+        """What happens, without who does it and without the bytes themselves."""
         if self.left_out:
             return (
                 f"{self.left_out} {'step' if self.left_out == 1 else 'steps'} left out"
@@ -43,8 +46,8 @@ class Row:
 
 @dataclass
 class Timeline:
-    """The program's lane comes first. sleeps: when the program was seen asleep, from
-    and to, in ms. others is how many clients have no lane."""
+    """lanes begins with the program's. sleeps has the times when the program was seen
+    asleep, from and to, in ms. others is the number of clients without a lane."""
 
     lanes: list[str]
     rows: list[Row] = field(default_factory=list)
@@ -53,15 +56,15 @@ class Timeline:
 
 
 def timeline(stage: int, check: dict[str, Any]) -> Timeline | None:
-    """The timeline of a CHECK of STAGE, as the result has it; None if it has none."""
+    """The timeline of CHECK, from the result of STAGE; None if it has no story."""
     evidence = check.get("evidence") or {}
     story = list(_dicts(evidence.get("story")))
     if not story:
         return None
-    program = "the client" if stage == 2 else "the server"
+    program = course.stage(stage).under_test
     about = f"{check.get('message', '')} {evidence.get('says', '')}"
     lanes, clients = _lanes(program, story, about)
-    # Of a crowd the story has not kept everybody; the program has a name, too.
+    # The story may not have kept everyone in a crowd. The program has a name, too.
     has_named = any(entry.get("who") == program for entry in story)
     clients = max(clients, int(_number(evidence, "names") or 0) - has_named)
     others = clients - (len(lanes) - 1)
@@ -91,8 +94,8 @@ def _number(data: dict[str, Any], key: str) -> float | None:
 def _lanes(
     program: str, story: list[dict[str, Any]], about: str
 ) -> tuple[list[str], int]:
-    """Whose lanes are drawn, and how many clients the STORY has: first those whom the
-    text ABOUT names, then those who came last."""
+    """Whose lanes are drawn, and how many clients the STORY has. Clients that the text
+    ABOUT names come first, then those that did something last."""
     names = list(dict.fromkeys(str(e["who"]) for e in story if "who" in e))
     clients = [name for name in names if name != program]
     last = list(dict.fromkeys(str(e["who"]) for e in reversed(story) if "who" in e))
@@ -118,7 +121,7 @@ def _rows(story: list[dict[str, Any]], lanes: list[str]) -> Iterator[Row]:
 
 
 def _folded(rows: Iterable[Row]) -> list[Row]:
-    """Steps that are left out, one after the other, are one row."""
+    """ROWS, with left-out steps that follow each other as one row."""
     folded: list[Row] = []
     for row in rows:
         if row.left_out and folded and folded[-1].left_out:
@@ -129,8 +132,8 @@ def _folded(rows: Iterable[Row]) -> list[Row]:
 
 
 def _put_to_sleep(drawn: Timeline, since: float, until: float, call: str) -> None:
-    """Have the program sleep in CALL. It is told once, as long as nothing happens
-    between that sleep and another in the same call."""
+    """Add the program's sleep in CALL. It gets no row of its own if nothing has
+    happened since another sleep in the same call."""
     drawn.sleeps.append((since, until))
     later = (n for n, row in enumerate(drawn.rows) if (row.ms or 0.0) >= since)
     at = next(later, len(drawn.rows))

@@ -1,0 +1,1 @@
+"""A server's clients, and what happens to them, in any order."""

@@ -1,0 +1,1 @@
+"""Driving a program: our ends of its connections, and what is seen of it."""

@@ -1,0 +1,1 @@
+"""What Linux shows of a process and its sockets: read, never changed."""

@@ -1,0 +1,1 @@
+"""Running a program that we do not trust: isolating, bounding and ending it."""

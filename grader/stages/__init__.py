@@ -1,0 +1,1 @@
+"""The checks of each stage (stages/N), and what stages share (common/)."""

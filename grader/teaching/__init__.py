@@ -1,0 +1,1 @@
+"""For instructors: whole classes, handouts, and other graders' platforms."""

@@ -1,0 +1,1 @@
+"""Grading again each time that the student saves."""
