@@ -1,0 +1,188 @@
+/*
+ * Mistake: Its clients take turns: it serves a client that has sent something
+ *   only when all those before it have sent something, too.
+ * Must fail: concurrency/idle_client, epoll/one_thread, epoll/listener,
+ *   epoll/connections
+ * May fail: epoll/waits
+ */
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+typedef struct client {
+	int sock;
+	int ready;                     /* there is something to do for it */
+	struct client *before, *after; /* all clients are in a ring */
+	size_t from, to;
+	char data[4096];
+} Client;
+
+static int epfd;
+static int listener;
+static Client *turn; /* whose turn it is */
+static int starved;  /* accept() found no descriptor; it is tried again */
+
+static void nonblocking(int fd)
+{
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
+
+static void on_listener(void)
+{
+	starved = 0;
+	for (;;) {
+		struct epoll_event ev = {.events =
+						 EPOLLIN | EPOLLOUT | EPOLLET};
+		int sock = accept(listener, NULL, NULL);
+		Client *client;
+
+		if (sock < 0 && (errno == EINTR || errno == ECONNABORTED))
+			continue;
+		if (sock < 0) {
+			starved = errno != EAGAIN;
+			return;
+		}
+		nonblocking(sock);
+		client = malloc(sizeof(Client));
+		if (client == NULL) {
+			close(sock);
+			continue;
+		}
+		client->sock = sock;
+		client->from = client->to = 0;
+		client->ready = 0;
+		ev.data.ptr = client;
+		if (epoll_ctl(epfd, EPOLL_CTL_ADD, sock, &ev) < 0) {
+			free(client);
+			close(sock);
+			continue;
+		}
+		client->before = turn ? turn->before : client;
+		client->after = turn ? turn : client;
+		client->before->after = client->after->before = client;
+		if (!turn)
+			turn = client;
+		puts("[INFO] Client connected to server");
+		fflush(stdout);
+	}
+}
+
+/* Goes on until the kernel says EAGAIN; false when the client has left. */
+static int on_client(Client *c)
+{
+	ssize_t n;
+
+	for (;;) {
+		while (c->from < c->to) {
+			n = write(c->sock, c->data + c->from, c->to - c->from);
+			if (n < 0 && errno == EINTR)
+				continue;
+			if (n < 0)
+				return errno == EAGAIN;
+			c->from += n;
+		}
+		n = read(c->sock, c->data, sizeof(c->data));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN;
+		if (n == 0)
+			return 0;
+		c->from = 0;
+		c->to = n;
+	}
+}
+
+static void leave(Client *c)
+{
+	if (turn == c)
+		turn = c->after == c ? NULL : c->after;
+	c->before->after = c->after;
+	c->after->before = c->before;
+	close(c->sock);
+	free(c);
+}
+
+/* Serves one after the other, as long as the next one has something to do. */
+static void take_turns(void)
+{
+	while (turn && turn->ready) {
+		Client *c = turn;
+
+		turn = c->after;
+		c->ready = 0;
+		if (!on_client(c))
+			leave(c);
+	}
+}
+
+static int listen_on(long port)
+{
+	struct sockaddr_in any = {AF_INET, htons(port), {INADDR_ANY}, {0}};
+	int sock = socket(AF_INET, SOCK_STREAM, 0);
+
+	setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+	if (bind(sock, (struct sockaddr *)&any, sizeof(any)) != 0 ||
+	    listen(sock, SOMAXCONN) != 0) {
+		fprintf(stderr, "[ERROR] port %ld cannot be had\n", port);
+		exit(EXIT_FAILURE);
+	}
+	nonblocking(sock);
+	return sock;
+}
+
+int main(int argc, char *argv[])
+{
+	struct epoll_event got[256], ev = {.events = EPOLLIN | EPOLLET};
+	struct rlimit files;
+	long port = 8080;
+	char *end = "";
+
+	if (argc >= 2)
+		port = strtol(argv[1], &end, 10);
+	if (*end != '\0' || port < 0 || port > 65535 ||
+	    (argc >= 2 && argv[1][0] == '\0')) {
+		fprintf(stderr, "[ERROR] usage: %s [PORT]\n", argv[0]);
+		return EXIT_FAILURE;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	getrlimit(RLIMIT_NOFILE, &files);
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+
+	listener = listen_on(port);
+	epfd = epoll_create1(EPOLL_CLOEXEC);
+	ev.data.ptr = NULL;
+	epoll_ctl(epfd, EPOLL_CTL_ADD, listener, &ev);
+	printf("[INFO] Server listening on port %ld\n", port);
+	fflush(stdout);
+
+	for (;;) {
+		int n = epoll_wait(epfd, got, 256, starved ? 300 : -1);
+
+		if (n < 0 && errno != EINTR)
+			err(EXIT_FAILURE, "[ERROR] epoll_wait");
+		for (int i = 0; i < n; i++) {
+			Client *c = got[i].data.ptr;
+
+			if (c == NULL) {
+				on_listener();
+			} else if (got[i].events != EPOLLOUT ||
+				   c->from < c->to) {
+				c->ready = 1;
+			}
+		}
+		take_turns();
+		if (starved)
+			on_listener();
+	}
+}
