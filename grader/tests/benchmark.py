@@ -1,17 +1,16 @@
-"""What grading costs, side by side and in turn: medians of wall time, and of processor
+"""Measures what grading costs, two ways in turn: medians of wall time, and of processor
 time (ours and all programs').
 
 /usr/bin/python3 -m grader.tests.benchmark [ROUNDS]     (make bench)
 
-Each line is two ways of one thing, and their ratio; what a machine is doing besides
-slows both down.
+Each line compares two ways of doing one thing, and shows their ratio; other work on the
+machine slows both down.
 """
 
 from __future__ import annotations
 
 import random
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
@@ -21,30 +20,35 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from grader import isolation, submission, workplace, workers
-from grader.build import Workshop
-from grader.program import Program
-from grader.scene import free_port
-from grader.server import Server, crowd_size
-from grader.submission import REPOSITORY, STAGES
-from grader.tests import matrix
+from grader import course
+from grader.course import ROOT
+from grader.grading import pool, submission
+from grader.grading.build import Workshop
+from grader.harness.crowd import Crowd
+from grader.harness.echo import EchoClient
+from grader.harness.ports import free_port
+from grader.harness.server import Server, crowd_size
+
+from grader.sandbox import compiler
+from grader.sandbox.isolation import Isolation, NoIsolation, enter
+from grader.sandbox.program import Program
 from grader.tests.conftest import run_grader
-from grader.visits import Crowd
+from grader.tests.programs import find
 
-SOLUTIONS = REPOSITORY / "solutions"
+SOLUTIONS = ROOT / "solutions"
 
-# Wrong servers that take long to condemn, each in another way.
+# Wrong servers that take long to fail, each in a different way.
 SLOW = (
     "one_client_at_a_time", "blocking_send", "spins_on_eagain", "accept_on_a_timer",
     "closes_twice", "does_not_raise_limit", "hangs_up_on_the_silent",
 )  # fmt: skip
 
-# A class as it comes: some right ones, some wrong ones, one that is hostile.
-CLASS = {
-    "right": ["callbacks", "edge_triggered", "tiny_buffer", "quiet"],
-    "wrong": ["blocking_send", "knows_quit", "never_sleeps"],
-    "attacks": ["burns_processors"],
-}
+# A typical class: some right programs, some wrong ones, one hostile one.
+CLASS = (
+    "right/3/callbacks", "right/3/edge_triggered", "right/3/tiny_buffer",
+    "right/3/quiet", "3/blocking_send", "3/knows_quit", "3/never_sleeps",
+)  # fmt: skip
+HOSTILE = "burns_processors"
 
 Cost = tuple[float, float]
 
@@ -69,7 +73,7 @@ def _title(what: str, one: str, other: str) -> None:
 def _compare(
     what: str, rounds: int, one: Callable[[], object], other: Callable[[], object]
 ) -> None:
-    """Do ONE and the OTHER in turn, and print what both cost."""
+    """Do ONE and the OTHER in turn, and print what each costs."""
     costs: tuple[list[Cost], list[Cost]] = ([], [])
     for _ in range(rounds):
         for taken, action in zip(costs, (one, other)):
@@ -88,40 +92,38 @@ def _grade_solution(stage: int, *asked: str) -> None:
 
 def _grade_wrong(name: str, *asked: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        _lay_out(matrix.Program("wrong", 3, name).source, Path(folder))
+        _lay_out(find(f"3/{name}").text, Path(folder))
         graded = run_grader("3", "--submission", folder, *asked)
     assert graded.status == 1, graded.err
 
 
-def _lay_out(source: Path, folder: Path) -> None:
+def _lay_out(source: str, folder: Path) -> None:
     (folder / "3").mkdir(parents=True)
-    shutil.copy(source, folder / "3" / f"{STAGES[3]}.c")
+    (folder / "3" / course.stage(3).source).write_text(source)
 
 
 def _grade_class(jobs: int) -> None:
-    """Grade a small class, so many submissions at once."""
-    tests = Path(__file__).parent
-    kinds = {kind: tests / "programs" / kind / "3" for kind in ("right", "wrong")}
-    kinds["attacks"] = tests / "attacks"
+    """Grade a small class, JOBS submissions at once."""
+    attack = Path(__file__).with_name("attacks") / f"{HOSTILE}.c"
     with tempfile.TemporaryDirectory() as folder:
-        for kind, names in CLASS.items():
-            for name in names:
-                _lay_out(kinds[kind] / f"{name}.c", Path(folder, "in", name))
+        for name in CLASS:
+            _lay_out(find(name).text, Path(folder, "in", name.rpartition("/")[2]))
+        _lay_out(attack.read_text(), Path(folder, "in", HOSTILE))
         command = ["/usr/bin/python3", "-m", "grader", "class", f"{folder}/in"]
         command += ["--out", f"{folder}/out", "--jobs", str(jobs)]
-        subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, check=True)
+        subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
 
 
-def _launch(program: Path, isolated: str) -> None:
-    """From the launch until the program is seen running, and its end."""
+def _launch(program: Path, isolated: Isolation) -> None:
+    """Launch PROGRAM, wait until it is seen running, and stop it."""
     Program(program, ["8080"], isolated).stop()
 
 
-def _serve(program: Path, count: int) -> None:
-    """COUNT clients come, and speak in another order."""
+def _serve(program: Path, isolated: Isolation, count: int) -> None:
+    """COUNT clients connect, and speak in a different order."""
     port = free_port()
-    started = Program(program, [str(port)], "bubblewrap", descriptors=(1024, 30_100))
-    server = Server(started, port)
+    started = Program(program, [str(port)], isolated, descriptors=(1024, 30_100))
+    server = Server(started, port, EchoClient)
     try:
         server.expect_listening()
         crowd = Crowd(server, random.Random(1))
@@ -133,10 +135,10 @@ def _serve(program: Path, count: int) -> None:
 
 
 def main(rounds: int) -> None:
-    """Print what each costs: medians of ROUNDS."""
-    many = str(workers.as_many_as_serve())
+    """Print the cost of each, as medians of ROUNDS."""
+    many = str(pool.as_many_as_serve())
     _title("checks at once", "one", many)
-    for stage in STAGES:
+    for stage in course.stages():
         one, other = (partial(_grade_solution, stage, "--jobs", n) for n in ("1", many))
         _compare(f"stage {stage}'s solution", rounds, one, other)
     for name in SLOW:
@@ -147,22 +149,24 @@ def main(rounds: int) -> None:
         "submissions at once", 1, partial(_grade_class, 1), partial(_grade_class, 2)
     )
     _title("isolation", "with", "without")
-    for stage in STAGES:
+    for stage in course.stages():
         how = (
             partial(_grade_solution, stage, "--isolation", h)
             for h in ("required", "off")
         )
         _compare(f"stage {stage}'s solution", rounds, *how)
-    isolation.enter("required")
-    with workplace.folder() as folder:
-        found = submission.find(SOLUTIONS, 3)
-        program = Workshop(found, folder, "bubblewrap").build().program
+    cell, _ = enter("required")
+    with compiler.folder() as folder:
+        found = submission.find(SOLUTIONS, course.stage(3))
+        program = Workshop(found, folder, cell).build().program
         assert program
-        with_, without = (partial(_launch, program, h) for h in ("bubblewrap", "off"))
+        with_, without = (partial(_launch, program, h) for h in (cell, NoIsolation()))
         _compare("one launch", 20 * rounds, with_, without)
         _title("clients at once", "ten times", "these")
         for count in (100, 1000):
-            more, fewer = (partial(_serve, program, n) for n in (10 * count, count))
+            more, fewer = (
+                partial(_serve, program, cell, n) for n in (10 * count, count)
+            )
             _compare(f"{count} clients", rounds, more, fewer)
 
 

@@ -1,5 +1,5 @@
-"""What the tests of a class share: submissions that are handed in, and what grading
-them leaves."""
+"""What tests of a class share: submissions handed in, and what grading them leaves
+behind."""
 
 from __future__ import annotations
 
@@ -9,26 +9,31 @@ import re
 import subprocess
 from pathlib import Path
 
-from grader.submission import REPOSITORY
+from grader.course import ROOT
+from grader.tests import programs
 
-SOLUTION = REPOSITORY / "solutions/1/tcp_server.c"
-WRONG = REPOSITORY / "grader/tests/programs/wrong/1"
-# Graded in less than a second: it does not compile.
+SOLUTION = ROOT / "solutions/1/tcp_server.c"
+# Graded in less than a second because it does not compile.
 QUICK = "int main("
 
 Done = subprocess.CompletedProcess[str]
 
 
+def echoes_once() -> str:
+    """The source of a wrong program of stage 1."""
+    return programs.find("1/echoes_once").text
+
+
 def hand_in(folder: Path, name: str, source: str | Path) -> Path:
-    """Put SOURCE into FOLDER as what NAME hands in for stage 1: its path there."""
+    """Put SOURCE into FOLDER as NAME's submission for stage 1; return its path."""
     file = folder / name / "1" / "tcp_server.c"
     file.parent.mkdir(parents=True)
     file.write_text(source.read_text() if isinstance(source, Path) else source)
     return file
 
 
-def run(*arguments: str | Path, cwd: Path = REPOSITORY) -> Done:
-    """Run `grader ARGUMENTS` in CWD, which has a grader."""
+def run(*arguments: str | Path, cwd: Path = ROOT) -> Done:
+    """Run `grader ARGUMENTS` in CWD, which contains a grader."""
     return subprocess.run(
         ["/usr/bin/python3", "-m", "grader", *map(str, arguments)],
         cwd=cwd,
@@ -51,6 +56,6 @@ def ungraded(folder: Path) -> dict[str, str]:
 
 
 def told(done: Done) -> list[str]:
-    """The names that a verdict was told of, in order."""
+    """The names whose verdicts were printed, in order."""
     verdict = re.compile(r"^\[ *\d+/\d+\] +\S+  (\w+)[ :]", re.MULTILINE)
     return verdict.findall(done.stdout)

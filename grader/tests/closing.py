@@ -1,4 +1,4 @@
-"""Tables that tests have shown when all of them are done."""
+"""Tables to show when all tests are done."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ SHOWN: pytest.StashKey[dict[str, str]] = pytest.StashKey()
 
 
 def show_at_the_end(config: pytest.Config, title: str, text: str) -> None:
-    """Have TEXT shown below TITLE (conftest.py does it)."""
+    """Have conftest.py show TEXT below TITLE."""
     shown: dict[str, str] = config.stash.setdefault(SHOWN, {})
     shown[title] = text
-    # For the process that shows it, if this is another one (pytest-xdist).
+    # With pytest-xdist, another process shows it.
     getattr(config, "workeroutput", {}).setdefault("shown", {})[title] = text

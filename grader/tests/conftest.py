@@ -1,4 +1,4 @@
-"""What the grader's own tests share: the grader, run as users run it."""
+"""What the grader's own tests share: the grader, run the way users run it."""
 
 from __future__ import annotations
 
@@ -17,22 +17,26 @@ from typing import Any
 
 import pytest
 
-from grader.submission import REPOSITORY, STAGES
+from grader import course
+from grader.course import ROOT
+from grader.harness.stuck import LOUD
 from grader.tests.closing import SHOWN
-from grader.watch import LOUD
 
 _HEAVY = ("test_attacks.py", "test_programs.py")
 
-# Tests that have nothing in common, and of which each waits for a grading: they need
-# not wait for each other.
-_APART = ("test_any_order.py", "test_cli.py", "test_findings.py", "test_ladder.py")
+# Files whose tests are independent, and each wait for a grading: they need not wait for
+# each other.
+_APART = ("test_any_order.py", "test_cli.py", "test_findings.py", "test_steps.py")
 
-# What `make test QUICK=1` leaves out: what takes minutes, or has to do with the system
-# around the grader. And what it tries of the programs.
+# Its tests are checks of a stage, and run as such.
+collect_ignore = ["toy_stage"]
+
+# What `make test QUICK=1` leaves out: tests that take minutes, or are about the system
+# around the grader. Then the programs that it does grade.
 _NOT_QUICK = (
     "any_order", "attacks", "class", "class_compare", "class_progress", "class_resume",
     "comment", "containment", "exports", "handout", "hesitant", "loop", "milestones",
-    "pull_request", "setup", "side_by_side", "teaching",
+    "new_stage", "pull_request", "setup", "side_by_side", "teaching",
 )  # fmt: skip
 _SAMPLE = (
     "right/3/edge_triggered", "wrong/1/waits_for_eof",
@@ -42,7 +46,7 @@ _SAMPLE = (
 
 @dataclass(frozen=True)
 class Graded:
-    """What one run of the grader left: its exit status, its words, its result."""
+    """What one run of the grader left: its exit status, its output, its result."""
 
     status: int
     out: str
@@ -63,7 +67,7 @@ class Graded:
 
 @functools.cache
 def hesitant_grader() -> Path:
-    """What is loaded into a grader that hesitates: hesitant_grader.c, built."""
+    """The library that makes a grader hesitate: hesitant_grader.c, built."""
     folder = Path(tempfile.mkdtemp(prefix="hesitant-"))
     atexit.register(shutil.rmtree, folder)
     built = folder / "hesitant_grader.so"
@@ -74,10 +78,10 @@ def hesitant_grader() -> Path:
 
 
 def run_grader(
-    *arguments: str | Path, cwd: Path = REPOSITORY, hesitant: bool = False
+    *arguments: str | Path, cwd: Path = ROOT, hesitant: bool = False
 ) -> Graded:
-    """Run `grader grade ARGUMENTS`, as the Makefile does; a HESITANT one sleeps now and
-    then between its system calls."""
+    """Run `grader grade ARGUMENTS`, as the Makefile does. A HESITANT grader sleeps now
+    and then between its system calls."""
     loaded = {"LD_PRELOAD": str(hesitant_grader())} if hesitant else {}
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "result.json")
@@ -85,7 +89,7 @@ def run_grader(
         done = subprocess.run(
             [*command, *map(str, arguments)],
             cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY), LOUD: "1", **loaded},
+            env={**os.environ, "PYTHONPATH": str(ROOT), LOUD: "1", **loaded},
             capture_output=True,
             text=True,
             timeout=900,
@@ -95,8 +99,8 @@ def run_grader(
 
 
 def session_members(session: int) -> list[str]:
-    """The processes that are left of a session (proc_pid_stat(5), fields 3 and 6); not
-    those that are dead, and that some init has not come to yet."""
+    """The live processes left in a session (proc_pid_stat(5), fields 3 and 6). Dead
+    ones that no init has reaped yet do not count."""
     members = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -107,18 +111,18 @@ def session_members(session: int) -> list[str]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What can be asked for besides."""
+    """Add our options."""
     words = "a sample of the tests, to see soon whether a change broke something"
     parser.addoption("--quick", action="store_true", help=words)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Know the marker of the grader's checks: some tests look at these from inside."""
-    config.addinivalue_line("markers", "check(id): the id of a check in rubric.toml")
+    """Register the marker of the grader's checks, which some tests look at."""
+    config.addinivalue_line("markers", "check(id): the id of a check in stage.toml")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out whole files of what takes long."""
+    """Leave out whole files that take long."""
     is_left_out = collection_path.stem.removeprefix("test_") in _NOT_QUICK
     return True if config.getoption("quick") and is_left_out else None
 
@@ -126,14 +130,14 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Begin with what takes longest, so that the rest can be done beside it."""
+    """Start with the slowest tests, so that the rest can run beside them."""
     if config.getoption("quick"):
         items[:] = filter(_is_quick, items)
     items.sort(key=lambda item: (*_HEAVY, item.path.name).index(item.path.name))
 
 
 def _is_quick(item: pytest.Item) -> bool:
-    """Whether ITEM grades no program, or one of the sample."""
+    """Whether ITEM grades no program, or one from the sample."""
     if item.path.name != "test_programs.py" or not hasattr(item, "callspec"):
         return True
     program = item.callspec.params.get("program")
@@ -142,8 +146,8 @@ def _is_quick(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """What keeps both processors busy is done one after the other: an attack on all of
-    the machine is held by who has some of it left."""
+    """Run tests that keep both processors busy one after the other: an attack on the
+    whole machine can only be held off if some of the machine is left."""
     from xdist.scheduler import LoadFileScheduling  # type: ignore[import]
 
     class Scheduling(LoadFileScheduling):  # type: ignore[misc]
@@ -158,13 +162,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take over what another process wants to be shown."""
+    """Take over what another process wants to show."""
     shown = getattr(node, "workeroutput", {}).get("shown", {})
     node.config.stash.setdefault(SHOWN, {}).update(shown)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Show what tests want to be shown: the matrix, the table of attacks."""
+    """Show what tests want to show: the matrix, the table of attacks."""
     for title, text in config.stash.get(SHOWN, {}).items():
         terminalreporter.section(title)
         terminalreporter.write_line(text)
@@ -172,7 +176,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 @pytest.fixture
 def submit(tmp_path: Path) -> Callable[[int, str | bytes | Path], Path]:
-    """Lays out a submission of one stage from its source: its folder."""
+    """Lays out a submission of one stage from its source, and returns its folder."""
 
     def submit(stage: int, source: str | bytes | Path) -> Path:
         folder = tmp_path / "submission" / str(stage)
@@ -180,7 +184,7 @@ def submit(tmp_path: Path) -> Callable[[int, str | bytes | Path], Path]:
         if isinstance(source, Path):
             source = source.read_bytes()
         data = source.encode() if isinstance(source, str) else source
-        (folder / f"{STAGES[stage]}.c").write_bytes(data)
+        (folder / course.stage(stage).source).write_bytes(data)
         return folder.parent
 
     return submit

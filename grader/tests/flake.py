@@ -1,10 +1,10 @@
-"""Grades every right program again and again, and counts how often each check failed.
+"""Grades every right program many times, and counts how often each check fails.
 
 /usr/bin/python3 -m grader.tests.flake [RUNS [AT_ONCE]]     (make flake RUNS=100)
 
-AT_ONCE graders (2) share the machine; in the second half every processor is kept busy
-besides, and both the programs and the grader hesitate (hesitant.h, hesitant_grader.c).
-One point lost by a right program is a fault of the grader.
+AT_ONCE graders (2) share the machine. In the second half, every processor is also kept
+busy, and both the programs and the grader hesitate (hesitant.h, hesitant_grader.c). If
+a right program ever loses a point, the grader is at fault.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from grader.submission import STAGES
-from grader.tests.matrix import Program, grade, programs
+from grader import course
+from grader.tests.matrix import grade
+from grader.tests.programs import programs, solution
 
 _BUSY = ["/usr/bin/python3", "-c", "while True: pass"]
-SOLUTIONS = [Program("solutions", stage, name) for stage, name in STAGES.items()]
+SOLUTIONS = [solution(stage) for stage in course.stages()]
 
 
 @contextlib.contextmanager
@@ -41,7 +42,8 @@ def busy_processors() -> Iterator[None]:
 def _run(
     rounds: int, at_once: int, hesitant: bool, lost: collections.Counter[str]
 ) -> int:
-    """Grade all right programs ROUNDS times, AT_ONCE of them: how many gradings."""
+    """Grade all right programs ROUNDS times, AT_ONCE at a time; return the number of
+    gradings."""
     chosen = (SOLUTIONS + programs("right")) * rounds
     one = functools.partial(grade, hesitant=hesitant)
     with ThreadPoolExecutor(at_once) as pool:
@@ -61,8 +63,8 @@ def _run(
 
 
 def main(runs: int = 100, at_once: int = 2) -> int:
-    """Grade every right program RUNS times, AT_ONCE of them: 1 if any ever lost a
-    point, else 0."""
+    """Grade every right program RUNS times, AT_ONCE at a time. Returns 1 if any program
+    ever lost a point, else 0."""
     lost: collections.Counter[str] = collections.Counter()
     began = time.monotonic()
     done = _run(runs - runs // 2, at_once, False, lost)

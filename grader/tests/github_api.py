@@ -1,5 +1,5 @@
-"""GitHub's API, as far as one comment needs it: on loopback, with what it holds and
-what it was asked."""
+"""As much of GitHub's API as one comment needs, served on loopback. Tests fill it, and
+see what it was asked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class GitHub:
     url: str = ""
 
     def answer(self, method: str, address: str, body: Any) -> tuple[int, Any]:
-        """The status and the answer to what was asked."""
+        """The status and the body of the answer to one request."""
         parts = urlsplit(address)
         path = parts.path.removeprefix(f"/repos/{REPOSITORY}/")
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}

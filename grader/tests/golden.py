@@ -1,13 +1,13 @@
-"""Golden files: the whole lesson that each wrong program is taught, committed, so
-that a change to the words is reviewed like code.
+"""Golden files: the whole lesson for each wrong program, committed, so that a change of
+wording is reviewed like code.
 
 /usr/bin/python3 -m grader.tests.golden [--merge] [NAME ...]     (make golden)
 
-golden/STAGE/NAME.txt has the lesson of the first check that the program must fail.
-Numbers that vary from run to run are words in capitals there (see VARIES), and a line
-with nothing but ~ stands for whatever lines come. --merge writes such a line wherever
-this run's lesson differs from the file: for a program of whom it is a matter of chance
-what is seen first.
+stages/N/lessons/NAME.txt holds the lesson of the first check that the program must
+fail. Numbers that vary between runs are replaced by words in capitals (see VARIES), and
+a line with only ~ stands for any number of lines. --merge writes such a line wherever
+this run's lesson differs from the file: use it for a program where chance decides what
+is seen first.
 """
 
 from __future__ import annotations
@@ -19,26 +19,29 @@ import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from grader import rubric
-from grader.lesson import WIDTH
+from grader import course
+from grader.errors import CannotGrade
+from grader.lessons.lesson import WIDTH
 from grader.tests import matrix
 from grader.tests.conftest import Graded
-from grader.tests.matrix import Program
+from grader.tests.programs import STAGES, Program, programs
 
-GOLDEN = Path(__file__).with_name("golden")
+# The names of the stages' programs.
+PROGRAMS = sorted({stage.program for stage in course.stages().values()})
 
-# In this order. How much fits into the kernel's buffers differs from one machine to
-# the next, and with it where something went wrong; and whether the end of the program
-# is seen before the failure is a matter of who is faster; so is how long the story of
-# someone who nods off now and then has become by the time that it is seen.
+# Applied in this order. Between machines, kernel buffers hold more or less, which moves
+# the place where something goes wrong. Between runs, the end of the program may be seen
+# before or after the failure; and the transcript of a program that sleeps now and then
+# may be longer or shorter by the time we notice.
 VARIES = (
-    # A step that goes on in further lines, under its first words.
+    # A step that wraps onto further lines, indented under its first words.
     (r"\n {10,}(?=[^\s^])", " "),
     (r"^ +\d+\. +\d+ ms  ", "    N. TIME  "),
     (r"^.* sees the other side close\n", ""),
     (r"^.* the server half-closes: it sends no more\n", ""),
     (r"^Its standard error ends with:\n(?:  \[INFO\].*\n)+(?!  )", ""),
     (r"… \d+ steps left out …", "… N steps left out …"),
+    (rf"(\b(?:{'|'.join(PROGRAMS)})\.c):\d+", r"\1:LINE"),
     (r"\bport 2\d{4}\b", "port PORT"),
     (r'"2\d{4}a"', '"PORTa"'),
     (r"\bclient \d+\b", "client N"),
@@ -51,8 +54,8 @@ VARIES = (
     (r"^(Again: .*) SUBMISSION=\S+", r"\1"),
 )
 
-# Where many things go on at once, so much of the story is chance that none is kept,
-# nor how many bytes, and which, came back.
+# Where many things happen at once, so much of the transcript is chance that we keep
+# none of it, nor which bytes came back, how many, and to which client.
 CROWDED = re.compile(
     "echo/large|concurrency/(thousand|burst|any_order|interleaved)|lifecycle/.*"
     "|resources/.*|blocking/(slow_reader|half_close|memory)|one_client/.*"
@@ -65,6 +68,7 @@ CHANCE = (
         'Expected: "BYTES"\nGot:      "BYTES"\n          ^ offset MANY',
     ),
     (r'"[^"\n]+" was sent by', '"BYTES" was sent by'),
+    (r"\bclient [A-Z]\b", "client N"),
     (r'begin with ".*"', 'begin with "BYTES"'),
     (r"(\(| on )descriptor \d+", r"\1descriptor N"),
     (r'due was ".*"', 'due was "BYTE"'),
@@ -73,26 +77,29 @@ AMOUNTS = re.compile(
     r"^(?:What is wrong|Expected|Got|The \w+ shows?): .*", re.MULTILINE
 )
 
-# A paragraph after its label, broken into lines as lesson.py does.
+# A paragraph after its label, wrapped as lesson.py wraps it.
 PARAGRAPH = re.compile(r"^\S[^\n:]*: \S.*(?:\n  \S.*)+", re.MULTILINE)
 
 
 def path(program: Program) -> Path:
     """Where the golden file of PROGRAM is."""
-    return GOLDEN / str(program.stage) / f"{program.name}.txt"
+    return STAGES / str(program.stage) / "lessons" / f"{program.name}.txt"
 
 
 def lesson(program: Program, graded: Graded) -> str:
-    """What GRADED teaches PROGRAM first, without what varies."""
-    must = program.expected["must"]
-    first = next(id for id in rubric.load(program.stage).checks if id in must)
+    """The first lesson that GRADED has for PROGRAM, without what varies. A check that
+    was skipped, since one that it needs failed by chance, is graded by itself."""
+    must = program.header.must
+    first = next(id for id in course.stage(program.stage).checks if id in must)
     check = graded.checks(program.stage)[first]
+    if check["status"] == "skipped":
+        check = matrix.grade(program, only=first).checks(program.stage)[first]
     text = f"{check['requirement']} {check['title']}\n{check['details']}\n"
     return without_chance(text, CROWDED.fullmatch(first) is not None)
 
 
 def without_chance(text: str, crowded: bool) -> str:
-    """TEXT, a lesson, without what varies; CROWDED says that much does."""
+    """TEXT, a lesson, without what varies; much does if it is CROWDED."""
     text = PARAGRAPH.sub(lambda lines: lines[0].replace("\n  ", " "), text)
     for pattern, word in VARIES + (CHANCE if crowded else ()):
         text = re.sub(pattern, word, text, flags=re.MULTILINE)
@@ -108,14 +115,14 @@ def _broken(line: str) -> str:
 
 
 def fits(text: str, golden: str) -> bool:
-    """Whether TEXT is what the golden file says, whatever stands for each ~."""
+    """Whether TEXT matches the golden file; each ~ stands for any lines."""
     lines = golden.splitlines(keepends=True)
     wanted = (r"(?:.*\n)*?" if line == "~\n" else re.escape(line) for line in lines)
     return re.fullmatch("".join(wanted), text) is not None
 
 
 def merged(text: str, golden: str) -> str:
-    """The lines that TEXT and the golden file have in common, and ~ between them."""
+    """The lines that TEXT and the golden file share, with ~ between them."""
     ours, theirs = golden.splitlines(), text.splitlines()
     common: list[str] = []
     matcher = difflib.SequenceMatcher(None, ours, theirs, autojunk=False)
@@ -126,7 +133,7 @@ def merged(text: str, golden: str) -> str:
 
 
 def _write(program: Program, text: str, merge: bool) -> bool:
-    """Write TEXT down as what PROGRAM is taught: whether that is news."""
+    """Write TEXT as the lesson for PROGRAM; return whether that changes anything."""
     file = path(program)
     known = file.read_text() if file.exists() else ""
     if fits(text, known):
@@ -137,14 +144,20 @@ def _write(program: Program, text: str, merge: bool) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the golden files of all wrong programs, or of those that have one of
-    ARGUMENTS in their names, and say which have changed."""
+    """Write the golden files of all wrong programs, or of those with one of ARGUMENTS
+    in their names, and say which have changed. Returns 0, or 2 if a program's header or
+    patch is wrong."""
     merge, names = "--merge" in arguments, [a for a in arguments if a != "--merge"]
-    chosen = matrix.named(matrix.programs("wrong"), names)
+    chosen = matrix.named(programs("wrong"), names)
+    try:
+        matrix.expect_usable(chosen)
+    except CannotGrade as reason:
+        print(reason, file=sys.stderr)
+        return 2
     with ThreadPoolExecutor(matrix.AT_ONCE) as pool:
         for program, graded in zip(chosen, pool.map(matrix.grade, chosen)):
             if _write(program, lesson(program, graded), merge):
-                print(f"{path(program).relative_to(GOLDEN)} has changed", flush=True)
+                print(f"{path(program).relative_to(STAGES)} has changed", flush=True)
     return 0
 
 

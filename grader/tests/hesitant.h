@@ -1,11 +1,11 @@
 /*
- * In front of a program, this makes it hesitate: at its system calls it now and
- * then stands for 0.1 to 3.2 ms, as does a program that another one takes the
- * processor from. What happens between two calls of a server happens in
- * between, too; a verdict must not hang on it.
+ * Put in front of a program, this makes it hesitate: now and then it stands
+ * still at a system call for 0.1 to 3.2 ms, like a program that loses the
+ * processor to another. Things then happen between any two calls of a server;
+ * a verdict must not depend on that.
  *
- * It uses processor time for that, since one that slept would be seen to sleep;
- * no more than a hundredth of the time that passes, or it would be seen to be
+ * It burns processor time to wait, because a sleep would be seen as a sleep,
+ * but no more than a hundredth of the time that passes, or it would be seen as
  * busy.
  */
 #define _GNU_SOURCE
@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static long hesitations; /* by now: the header's own test asks */
+static long hesitations; /* so far, for the test of this header */
 
 static inline long long hesitant_now(void)
 {
@@ -41,8 +41,8 @@ static inline void hesitate(void)
 }
 
 /*
- * What a call left in errno is there still: clock_gettime() does not fail. The
- * headers above come first, because these names are in their declarations, too.
+ * errno is still what the call left: clock_gettime() does not fail. The headers
+ * above come first because they declare these names.
  */
 #define HESITANT(call)                                                         \
 	__extension__({                                                        \

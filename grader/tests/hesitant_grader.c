@@ -1,10 +1,9 @@
 /*
- * Loaded into the grader (ld.so(8), LD_PRELOAD), it has the grader sleep now
- *and then for 0.1 to 6.4 ms before a system call or after it, as on a machine
- *where others want the processor. Meanwhile the program under test goes on, and
- *so does the kernel: what the grader has seen before is no longer what it sees
- *next. At most a tenth of the time goes to that. What it starts does not
- *inherit it.
+ * Loaded into the grader (ld.so(8), LD_PRELOAD), this makes it sleep now and
+ * then for 0.1 to 6.4 ms before or after a system call, as on a machine where
+ * others want the processor. Meanwhile the program under test and the kernel go
+ * on, so what the grader saw before is not what it sees next. At most a tenth
+ * of the time is spent asleep. What the grader starts does not inherit this.
  *
  *	gcc -shared -fPIC -O2 -o hesitant_grader.so hesitant_grader.c
  */
@@ -52,7 +51,7 @@ static void hesitate(void)
 	errno = error;
 }
 
-/* NAME of the C library, with a pause before it and another one behind it. */
+/* The C library's NAME, with a pause before and after it. */
 #define HESITANT(type, name, parameters, ...)                                  \
 	type name parameters                                                   \
 	{                                                                      \

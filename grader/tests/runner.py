@@ -1,5 +1,5 @@
-"""GitHub's runner, as far as our workflows need one: it reads a workflow's file, takes
-its steps one after the other, and runs their commands as they stand there."""
+"""As much of GitHub's runner as our workflows need: it reads a workflow's file, takes
+its steps one by one, and runs their commands as written."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 
 import yaml
 
-from grader.submission import REPOSITORY
+from grader.course import ROOT
 
 _EXPRESSION = re.compile(r"\$\{\{ ([\w.-]+) \}\}")
 
-# Runs a command, then writes down the processes that it left behind: as orphans
-# they are handed to this one (prctl(2), PR_SET_CHILD_SUBREAPER), which ends them.
-# Those that are dying may take their time.
+# Runs a command, then records the processes that it left behind: as orphans they come
+# to this one (prctl(2), PR_SET_CHILD_SUBREAPER), which ends them. Processes that are
+# dying get time to do so.
 _AND_WHO_IS_LEFT = """
 import ctypes, os, signal, subprocess, sys, time
 ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
@@ -40,16 +40,14 @@ sys.exit(status)
 """
 
 
+# How a runner starts the commands of a step.
+_BASH = ("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c")
+
+
 def git(folder: Path, *arguments: str) -> str:
-    """What git says to ARGUMENTS in FOLDER, with none of this machine's settings."""
-    who = [
-        "-c",
-        "user.name=A",
-        "-c",
-        "user.email=a@b",
-        "-c",
-        "protocol.file.allow=always",
-    ]
+    """The output of git with ARGUMENTS in FOLDER, without this machine's settings."""
+    settings = ("user.name=A", "user.email=a@b", "protocol.file.allow=always")
+    who = [word for setting in settings for word in ("-c", setting)]
     done = subprocess.run(
         ["git", *who, *arguments],
         cwd=folder,
@@ -63,36 +61,36 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def commit(folder: Path, message: str = "more") -> str:
-    """Commit all that is in FOLDER: the commit."""
+    """Commit everything in FOLDER; return the commit."""
     git(folder, "add", "--all", "--force")
     git(folder, "commit", "--quiet", "--allow-empty", "-m", message)
     return git(folder, "rev-parse", "HEAD")
 
 
 def course(folder: Path) -> Path:
-    """FOLDER, made a course's repository: this work tree without the tests."""
+    """Make FOLDER a course's repository: this work tree without the tests."""
     skip = shutil.ignore_patterns("tests", "__pycache__", ".*_cache", "*.o")
     for name in ("stages", "solutions", "grader", ".github"):
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=skip)
+        shutil.copytree(ROOT / name, folder / name, ignore=skip)
     for name in ("Makefile", "README.md"):
-        shutil.copy(REPOSITORY / name, folder / name)
+        shutil.copy(ROOT / name, folder / name)
     git(folder, "init", "--quiet", "--initial-branch=main")
     commit(folder)
     return folder
 
 
-# A fault of the grader's own, and one with which it ends as if points were lost.
+# An internal error of the grader, and one that ends it as if points were lost.
 FAULTS = ("raise KeyError('of ours')", "os._exit(1)")
 
 
 def break_grader(course: Path, fault: str) -> None:
-    """Put a FAULT into the grader of COURSE: it happens where it looks for a file."""
-    with open(course / "grader/submission.py", "a", encoding="utf-8") as file:
-        file.write(f"\n\ndef find(*_):\n    {fault}\n")
+    """Put FAULT into the grader of COURSE, where it looks for a file."""
+    module = course / "grader/grading/submission.py"
+    module.write_text(f"{module.read_text()}\n\ndef find(*_):\n    {fault}\n")
 
 
 def load(workflow: Path) -> dict[str, Any]:
-    """A workflow's file."""
+    """The contents of a workflow's file."""
     loaded: dict[str, Any] = yaml.safe_load(workflow.read_text())
     return loaded
 
@@ -100,7 +98,7 @@ def load(workflow: Path) -> dict[str, Any]:
 @dataclass
 class Run:
     """What one job did: the log, the exit status of the step that failed (0 if none
-    did), the summary, and the processes that were left."""
+    did), the summary, and the processes left behind."""
 
     workspace: Path
     log: str = ""
@@ -111,8 +109,8 @@ class Run:
 
 @dataclass
 class Runner:
-    """Runs jobs in FOLDER on a repository, of which an EVENT tells. What they leave is
-    kept in ARTIFACTS by its name. KNOWN is what else expressions look up."""
+    """Runs jobs in FOLDER on a repository, for an EVENT. Their artifacts are kept in
+    ARTIFACTS by name. KNOWN holds other values that expressions look up."""
 
     folder: Path
     repository: Path
@@ -134,7 +132,7 @@ class Runner:
                 self._step(run, step)
         run.summary = (self.folder / "summary").read_text()
         run.left = (self.folder / "left").read_text()
-        for name in ("output", "env"):  # nobody may have written there
+        for name in ("output", "env"):  # nothing else may have written there
             assert not (self.folder / name).read_text()
         return run
 
@@ -155,7 +153,7 @@ class Runner:
             raise AssertionError(f"{step['uses']} is not known here")
 
     def _download(self, to: Path, name: str = "", pattern: str = "", **_: str) -> None:
-        """One artifact, or each that fits a pattern in a folder of its own."""
+        """Copy one artifact, or each that fits a pattern into a folder of its own."""
         for kept in self.artifacts.glob(name or pattern):
             shutil.copytree(kept, to / kept.name if pattern else to, True)
 
@@ -172,16 +170,7 @@ class Runner:
             "GITHUB_ENV": str(self.folder / "env"),
         }
         done = subprocess.run(
-            [
-                *around,
-                "bash",
-                "--noprofile",
-                "--norc",
-                "-eo",
-                "pipefail",
-                "-c",
-                command,
-            ],
+            [*around, *_BASH, command],
             cwd=run.workspace,
             env=variables | self.variables | given,
             stdin=subprocess.DEVNULL,
@@ -194,14 +183,14 @@ class Runner:
         run.status = run.status or done.returncode
 
     def _check_out(self, path: Path, commit: str | None) -> None:
-        """As actions/checkout does: no submodules, nothing of ours in its settings."""
+        """Do what actions/checkout does: no submodules, none of our settings."""
         path.mkdir(parents=True, exist_ok=True)
         git(path, "init", "--quiet")
         git(path, "fetch", "--quiet", f"file://{self.repository}", "+refs/*:refs/o/*")
         git(path, "checkout", "--quiet", "--force", commit or "refs/o/heads/main")
 
     def _expand(self, value: Any) -> str:
-        """VALUE with its expressions, which look something up in the event."""
+        """VALUE with its expressions replaced by what they refer to in the event."""
 
         def look_up(found: re.Match[str]) -> str:
             names = found[1].split(".")

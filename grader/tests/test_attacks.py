@@ -1,9 +1,9 @@
-"""Hostile submissions: each gets its verdict, reaches nothing, and leaves the
-machine as it was.
+"""Hostile submissions: each gets its verdict, reaches nothing, and leaves the machine
+as it was.
 
-attacks/NAME.c is what is submitted, attacks/attacks.toml says what it tries and
-what becomes of it. An attack that succeeds says BREACH where the lesson shows it.
-contained.h sees to it that none of them acts outside a cell, whatever is broken.
+attacks/NAME.c is the submission; attacks/attacks.toml says what it tries and what
+happens to it. An attack that succeeds says BREACH where the lesson shows it.
+contained.h makes sure that none acts outside a cell, even if the grader is broken.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from typing import Any
 
 import pytest
 
-from grader.submission import REPOSITORY, STAGES
+from grader import course
+from grader.course import ROOT
 from grader.tests.attacks.witness import Witnessed
 from grader.tests.closing import show_at_the_end
 
@@ -38,13 +39,13 @@ AT_ONCE = 2 * (os.cpu_count() or 1)
 SECONDS = 300
 CANARY = "secret-canary"
 
-# What a program may use for a moment before it is ended, and what a compiler may.
+# What a program may use for a moment before it is ended, and what a compiler may use.
 MOST_BYTES = (3 << 29) + (2 << 30)
 
 
 @dataclass(frozen=True)
 class Attacked:
-    """What an attack came to: what the grader said, and the state of the machine
+    """The outcome of an attack: what the grader said, and the state of the machine
     before and after."""
 
     seen: Witnessed
@@ -60,12 +61,12 @@ class Attacked:
         return stage
 
     def checks(self, status: str) -> set[str]:
-        """The checks that have a STATUS."""
+        """The checks with STATUS."""
         return {c["id"] for c in self.stage["checks"] if c["status"] == status}
 
 
 def _files(folder: Path) -> dict[str, object]:
-    """Every file below FOLDER: what it is, its size, and when it was changed."""
+    """Every file below FOLDER: its mode, its size, and when it was changed."""
     found: dict[str, object] = {}
     for place, folders, names in os.walk(folder):
         folders[:] = [
@@ -85,8 +86,8 @@ def _state(place: Path, repository: Path) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def room() -> Iterator[Path]:
-    """A folder that everybody can reach, the stranger who runs programs for root
-    among them; pytest's own are private."""
+    """A folder that everybody can reach, including the sandbox user that runs programs
+    for root; pytest's own folders are private."""
     with tempfile.TemporaryDirectory(prefix="attacks-") as name:
         Path(name).chmod(0o755)
         yield Path(name)
@@ -100,13 +101,13 @@ def place(room: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def repository(room: Path) -> Path:
-    """A copy of the repository in which everybody may write, but nobody should: it
-    stays as it is also while somebody edits the real one."""
+    """A copy of the repository that everybody may write to, but nobody should. It does
+    not change when somebody edits the real one."""
     copy = room / "repository"
     kept_out = shutil.ignore_patterns("tests", "__pycache__")
     for folder in ("grader", "stages", "solutions"):
-        shutil.copytree(REPOSITORY / folder, copy / folder, ignore=kept_out)
-    # What the grader keeps of its own is not looked at, but that there is a place is.
+        shutil.copytree(ROOT / folder, copy / folder, ignore=kept_out)
+    # Create the folder for the grader's own files; what is in it does not matter.
     (copy / "grader" / ".gcc_cache").mkdir(exist_ok=True)
     for path in (copy, *copy.rglob("*")):
         path.chmod(0o777 if path.is_dir() else 0o666)
@@ -114,7 +115,7 @@ def repository(room: Path) -> Path:
 
 
 def _defines(place: Path, repository: Path) -> str:
-    """What contained.h asks for."""
+    """The definitions that contained.h needs."""
     values = {
         "HOST_PID_NS": os.readlink("/proc/self/ns/pid"),
         "HOST_NET_NS": os.readlink("/proc/self/ns/net"),
@@ -128,7 +129,7 @@ def _defines(place: Path, repository: Path) -> str:
 
 
 def _submit(place: Path, repository: Path, stage: int, source: bytes) -> Path:
-    """Submit SOURCE, with what is to be defined in front of it: the folder."""
+    """Submit SOURCE with the definitions in front of it; return the folder."""
     for folder in ("home", "tmp", "out"):
         (place / folder).mkdir(parents=True)
     place.chmod(0o755)
@@ -141,7 +142,7 @@ def _submit(place: Path, repository: Path, stage: int, source: bytes) -> Path:
     submitted = place / "submission" / str(stage)
     submitted.mkdir(parents=True)
     defines = _defines(place, repository).encode()
-    (submitted / f"{STAGES[stage]}.c").write_bytes(defines + text)
+    (submitted / course.stage(stage).source).write_bytes(defines + text)
     return submitted
 
 
@@ -151,7 +152,7 @@ def _grade(
     *arguments: str,
     folder: str = "submission",
 ) -> Attacked:
-    """Have the grader in REPOSITORY grade what is in PLACE/FOLDER, before a witness."""
+    """Have the grader in ROOT grade PLACE/FOLDER while a witness watches."""
     before = _state(place, repository)
     report = place / "out" / "result.json"
     command = ["/usr/bin/python3", str(ATTACKS / "witness.py"), str(SECONDS)]
@@ -194,14 +195,14 @@ def _attack(place: Path, repository: Path, name: str) -> Attacked:
 
 @pytest.fixture(scope="module")
 def isolates() -> None:
-    """Skips where programs cannot be isolated: nothing is promised there."""
+    """Skip where programs cannot be isolated: nothing is promised there."""
     probe = subprocess.run(
         [
             "/usr/bin/python3",
             "-c",
-            "from grader.isolation import enter as e; e('required')",
+            "from grader.sandbox.isolation import enter as e; e('required')",
         ],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         capture_output=True,
         text=True,
     )
@@ -211,7 +212,7 @@ def isolates() -> None:
 
 
 def _how_long(name: str) -> int:
-    """The longest ones come first, so that nobody has to wait for them at the end."""
+    """A sort key: the longest ones first, so that none is waited for at the end."""
     return -int(TABLE[name].get("seconds", 60))
 
 
@@ -219,7 +220,7 @@ def _how_long(name: str) -> int:
 def attacked(
     request: pytest.FixtureRequest, isolates: None, room: Path, repository: Path
 ) -> Iterator[dict[str, Future[Attacked]]]:
-    """All attacks that are asked for, being graded in the background."""
+    """All attacks that were asked for, being graded in the background."""
     wanted = {
         str(item.callspec.params["name"])
         for item in request.session.items
@@ -275,7 +276,7 @@ def _assert_machine_is_as_it_was(done: Attacked) -> None:
 
 
 def _texts(result: object) -> Iterator[str]:
-    """Every text in a result that a report shows; not the compiler's raw words."""
+    """Every text in RESULT that a report shows, except the compiler's raw output."""
     if isinstance(result, dict):
         for key, value in result.items():
             if key != "build":
@@ -288,12 +289,12 @@ def _texts(result: object) -> Iterator[str]:
 
 
 def _assert_harmless(text: str) -> None:
-    """No line of TEXT is a command, to GitHub's runner or to a terminal."""
+    """Expect no line of TEXT to be a command to GitHub's runner or to a terminal."""
     assert "##[" not in text
     for line in re.split(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]", text):
         assert not line.strip(" \t\ufeff\u200b\u00a0").startswith("::"), line
         assert not line.lstrip().startswith("::"), line
-    # Cc: control characters, Cf: those that turn the writing around, and the like.
+    # Cc: control characters. Cf: marks that reverse the writing direction, and so on.
     bad = {c for c in text if c != "\n" and unicodedata.category(c) in ("Cc", "Cf")}
     assert not bad
 
@@ -349,7 +350,7 @@ def test_there_are_at_least_thirty_attacks_each_with_a_comment() -> None:
         assert TABLE[name]["tries"], name
 
 
-# ---- what lies beside the source ---------------------------------------------
+# ---- files beside the source -------------------------------------------------
 
 RIGHT = b'#include "contained.h"\nint main(int c, char *v[]) { return serve(c, v); }\n'
 
@@ -394,7 +395,7 @@ def test_other_files_in_a_submission_have_no_effect(
 
 
 def _link(path: Path) -> None:
-    path.symlink_to(REPOSITORY / "solutions" / "1" / "tcp_server.c")
+    path.symlink_to(ROOT / "solutions" / "1" / "tcp_server.c")
 
 
 def _huge(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A class is graded, one by one and in shards, and nobody is lost on the way."""
+"""A class is graded as a whole and in shards, and no submission gets lost."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ from pathlib import Path
 
 import pytest
 
-from grader.submission import REPOSITORY
-from grader.tests import runner
-from grader.tests.classroom import QUICK, SOLUTION, WRONG, hand_in, rows, run, ungraded
+from grader.course import ROOT
+from grader.tests import programs, runner
+from grader.tests.classroom import (
+    QUICK,
+    SOLUTION,
+    echoes_once,
+    hand_in,
+    rows,
+    run,
+    ungraded,
+)
 from grader.tests.runner import Run, Runner, commit, git
 
-# What each of them gets in stage 1; who has no number cannot be graded.
+# What each student gets in stage 1; those without a number cannot be graded.
 SCORES = {"ana": 100, "ben@school.example": 38, "cyd": 0, "D'Arcy, É.": 0}
 UNGRADED = {
     "=1+1": "a name has letters",
@@ -29,10 +37,10 @@ UNGRADED = {
 
 @pytest.fixture(scope="module")
 def submissions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Good ones and bad ones, and what is no submission at all."""
+    """Good submissions, bad ones, and things that are not submissions at all."""
     folder = tmp_path_factory.mktemp("class") / "submissions"
     hand_in(folder, "ana", SOLUTION)
-    hand_in(folder, "ben@school.example", WRONG / "echoes_once.c")
+    hand_in(folder, "ben@school.example", echoes_once())
     hand_in(folder, "cyd", "int main(")
     (folder / "D'Arcy, É." / "1").mkdir(parents=True)
     hand_in(folder, "=1+1", SOLUTION)
@@ -47,7 +55,7 @@ def submissions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(
     submissions: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[subprocess.CompletedProcess[str], Path]:
-    """What grading all of them said, and the folder that it left."""
+    """The output of grading all of them, and the folder that it left."""
     out = tmp_path_factory.mktemp("out") / "new"
     return run("class", submissions, "--out", out, "--jobs", "3"), out
 
@@ -146,7 +154,7 @@ def test_bad_input_is_one_line(
     done = subprocess.run(
         ["/usr/bin/python3", "-m", "grader", *arguments],
         cwd=tmp_path,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY)},
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -189,12 +197,12 @@ def test_what_was_known_is_there_after_an_interruption(
     hand_in(tmp_path / "in", "ana", "int main(")
     hand_in(tmp_path / "in", "ben", SOLUTION)
     hand_in(tmp_path / "in", "cyd", SOLUTION)
-    # Who runs these tests in the background has SIGINT ignored for all below.
+    # If these tests run in the background, everything below them ignores SIGINT.
     command = ["/usr/bin/env", "--default-signal=INT", "/usr/bin/python3"]
     command += ["-m", "grader", "class", str(tmp_path / "in"), "--jobs", "1"]
     with subprocess.Popen(
         [*command, "--out", str(tmp_path / "out")],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -216,7 +224,7 @@ def test_nobody_outlives_a_class_that_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen(
         ["/usr/bin/python3", "-m", "grader", "class", str(tmp_path / "in")]
         + ["--jobs", "1", "--out", str(tmp_path / "out")],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
     ) as grader:
@@ -235,7 +243,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _await_end(pid: int) -> None:
-    """Wait until a process that is no child of ours has ended."""
+    """Wait until a process that is not our child has ended."""
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -271,17 +279,17 @@ def test_the_workflow_grades_the_shards_and_merges_them(tmp_path: Path) -> None:
     scores = {name: row["Grade"] for name, row in rows(tmp_path / "kept/class").items()}
     assert scores == {"ana": "100", "ben": "0", "cyd": "0", "dan": "0", "eve": "0"}
     shutil.rmtree(tmp_path / "kept/class")
-    shutil.rmtree(tmp_path / "kept/class-2")  # a machine that was lost
+    shutil.rmtree(tmp_path / "kept/class-2")  # as if a machine had been lost
     merged = job("merge")
     assert merged.status == 2 and "shard 2/4 is missing" in merged.log
 
 
 def test_a_class_waits_longer_for_a_server_to_hang_up(tmp_path: Path) -> None:
-    """After eight seconds it does, which is more than a single grade waits for."""
-    source = REPOSITORY / "grader/tests/programs/wrong/3/hangs_up_after_eight_seconds.c"
+    """This one does so after eight seconds: longer than a single grade waits."""
+    source = programs.find("3/hangs_up_after_eight_seconds").text
     file = tmp_path / "in" / "ana" / "3" / "tcp_server.c"
     file.parent.mkdir(parents=True)
-    file.write_text(source.read_text())
+    file.write_text(source)
     done = run("class", tmp_path / "in", "--out", tmp_path / "out")
     assert done.returncode == 0
     result = json.loads((tmp_path / "out" / "ana" / "result.json").read_text())

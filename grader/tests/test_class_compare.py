@@ -1,4 +1,4 @@
-"""Two gradings of a class are compared: whose grade changed, and why."""
+"""Compares two gradings of a class: whose grade changed, and why."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
-from grader.submission import REPOSITORY
-from grader.tests.classroom import QUICK, SOLUTION, WRONG, hand_in, run
+from grader import course
+from grader.course import ROOT
+from grader.tests.classroom import QUICK, SOLUTION, echoes_once, hand_in, run
 
 Change = Callable[[dict[str, Any]], None]
+
+NONE = f"gus has none of the folders {course.listed()}"
 
 
 @pytest.fixture(scope="module")
@@ -22,13 +25,13 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A class graded twice: old/, and new/ after some have handed in again."""
     folder = tmp_path_factory.mktemp("graded")
     hand_in(folder / "in", "ana", SOLUTION)
-    hand_in(folder / "in", "ben", WRONG / "echoes_once.c")
+    hand_in(folder / "in", "ben", echoes_once())
     hand_in(folder / "in", "cyd", QUICK)
     hand_in(folder / "in", "dan", QUICK)
     (folder / "in/gus").mkdir()
     run("class", folder / "in", "--out", folder / "old")
     shutil.copytree(folder / "old", folder / "new")
-    shutil.copy(WRONG / "echoes_once.c", folder / "in/ana/1/tcp_server.c")
+    (folder / "in/ana/1/tcp_server.c").write_text(echoes_once())
     shutil.copy(SOLUTION, folder / "in/ben/1/tcp_server.c")
     shutil.rmtree(folder / "in/cyd")
     hand_in(folder / "in", "eve", QUICK)
@@ -38,7 +41,7 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def desk(graded: Path, tmp_path: Path) -> Path:
-    """The first of them twice, to do something with."""
+    """Two copies of old/, called old/ and new/, that a test may change."""
     for name in ("old", "new"):
         shutil.copytree(graded / "old", tmp_path / name)
     return tmp_path
@@ -59,7 +62,7 @@ def test_it_says_whose_grade_changed_and_why(graded: Path) -> None:
     assert "    ✓ failed -> passed: 1.5 echoes a line\n    ✓ skipped -> pass" in said
     assert "\ncyd: only in OLD: 0/100\n" in said
     assert "\neve: only in NEW: 0/100\n" in said
-    assert "\ngus: not graded: gus has none of the folders 1, 2, 3, as before\n" in said
+    assert f"\ngus: not graded: {NONE}, as before\n" in said
     assert "dan" not in said
     assert said.endswith(
         "\n\n3 graded in both: 1 unchanged, 2 changed.\nMean difference: +0.0 points.\n"
@@ -72,18 +75,18 @@ def test_it_says_whose_grade_changed_and_why(graded: Path) -> None:
 def test_make_compares_two_that_are_the_same(graded: Path) -> None:
     variables = [f"OLD={graded}/old", f"NEW={graded}/old"]
     done = subprocess.run(
-        ["make", "compare", *variables], cwd=REPOSITORY, capture_output=True, text=True
+        ["make", "compare", *variables], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0
     assert done.stdout == (
-        "gus: not graded: gus has none of the folders 1, 2, 3, as before\n\n"
+        f"gus: not graded: {NONE}, as before\n\n"
         "4 graded in both: 4 unchanged, 0 changed.\nMean difference: +0.0 points.\n"
         "1 could not be graded in OLD.\n1 could not be graded in NEW.\n"
     )
 
 
 def edit(path: Path, change: Change) -> None:
-    """CHANGE what stands in PATH, as JSON."""
+    """Apply CHANGE to the JSON in PATH."""
     data = json.loads(path.read_text())
     change(data)
     path.write_text(json.dumps(data))

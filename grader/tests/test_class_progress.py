@@ -1,5 +1,4 @@
-"""How the grading of a class goes on is told, and the machine is used by all of it
-together."""
+"""How grading a class reports its progress, and how all of it shares the machine."""
 
 from __future__ import annotations
 
@@ -13,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from grader import child, usage, workers
-from grader.report.class_progress import in_words, seconds_left
-from grader.submission import REPOSITORY
+from grader.course import ROOT
+from grader.grading import pool, worker
+from grader.kernel import usage
+from grader.teaching.progress import in_words, seconds_left
 from grader.tests.classroom import QUICK, hand_in, run
 
 
@@ -36,7 +36,7 @@ def test_in_a_pipe_each_verdict_is_counted_and_says_what_is_left(
         "[1/5", "[2/5", "[3/5", "[4/5", "[5/5",
     ]  # fmt: skip
     left = re.compile(r"; (less than a minute|about \d+ min) left$")
-    # Two are too few to tell, and after the last one there is nothing to tell.
+    # Two are too few for an estimate, and after the last there is none to make.
     assert [bool(left.search(line)) for line in lines] == [0, 0, 1, 1, 0]
     assert "\x1b" not in done.stdout and "\r" not in done.stdout
 
@@ -48,7 +48,7 @@ def test_on_a_terminal_a_live_line_says_who_is_graded(
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [*command, "--out", str(tmp_path / "out"), "--jobs", "1"],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         stdout=theirs,
         env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "COLUMNS": "80"},
     ) as grader:
@@ -58,18 +58,18 @@ def test_on_a_terminal_a_live_line_says_who_is_graded(
     live = "\r\x1b[K"
     assert f"{live}  [0/5] ana …" in said and f"{live}  [2/5] cyd …" in said
     assert re.search(r"\x1b\[K  \[4/5\] (about|less than) .* left: eve …", said)
-    # A verdict stands in the place of the live line, without what that says already.
+    # A verdict replaces the live line, without repeating what it says.
     assert f"{live}[4/5]      0/100  dan (stage 1: does not compile)\r\n" in said
     assert said.rindex("…") < said.rindex(live) < said.rindex("5 graded")
 
 
 def _all_of(terminal: int) -> str:
-    """What is written to TERMINAL until nobody has it open any more."""
+    """Everything written to TERMINAL until nobody has it open any more."""
     said = b""
     try:
         while more := os.read(terminal, 1 << 16):
             said += more
-    except OSError:  # that is how a terminal ends
+    except OSError:  # how a terminal ends
         pass
     os.close(terminal)
     return said.decode()
@@ -129,17 +129,17 @@ def test_all_graders_together_use_the_machine_and_no_more(
     checks: int,
 ) -> None:
     monkeypatch.setattr(usage, "available_bytes", lambda: gibibytes << 30)
-    assert workers.checks_for_each_grader(graders, processors) == checks
+    assert pool.checks_for_each_grader(graders, processors) == checks
 
 
 def test_each_grader_is_told_how_many_checks_to_run_at_once(tmp_path: Path) -> None:
     hand_in(tmp_path / "in", "ana", QUICK)
     for name in ("ben", "cyd"):  # they take long enough to be looked at
-        shutil.copytree(REPOSITORY / "solutions/3", tmp_path / "in" / name / "3")
+        shutil.copytree(ROOT / "solutions/3", tmp_path / "in" / name / "3")
     command = ["/usr/bin/python3", "-m", "grader", "class", str(tmp_path / "in")]
     with subprocess.Popen(
         [*command, "--jobs", "2", "--out", str(tmp_path / "out")],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
     ) as grader:
@@ -152,7 +152,7 @@ def test_each_grader_is_told_how_many_checks_to_run_at_once(tmp_path: Path) -> N
         grader.terminate()
     jobs = [command[command.index("--jobs") + 1] for command in commands]
     processors = len(os.sched_getaffinity(0))
-    assert jobs == [str(workers.checks_for_each_grader(2, processors))] * 2
+    assert jobs == [str(pool.checks_for_each_grader(2, processors))] * 2
 
 
 WAITS = """
@@ -175,12 +175,12 @@ def _waits(stdin: int, *inherited: int) -> subprocess.Popen[bytes]:
 
 def test_graders_are_all_told_to_end_before_one_is_waited_for() -> None:
     ours, theirs = os.pipe()
-    # The first one ends when the second one does, which has the other end of its pipe.
+    # The first ends when the second does, which holds the other end of its pipe.
     first = _waits(ours)
     second = _waits(subprocess.DEVNULL, theirs)
     os.close(ours)
     os.close(theirs)
     for grader in (first, second):
         assert grader.stdout and grader.stdout.readline()
-    child.end(first, second)
+    worker.end(first, second)
     assert (first.returncode, second.returncode) == (0, 0)

@@ -1,4 +1,4 @@
-"""The grading of a class goes on: valid grades are kept, and no others."""
+"""Grading a class resumes: valid grades are kept, and no others."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from grader import fingerprint
-from grader.submission import REPOSITORY
+from grader.course import ROOT
+from grader.teaching import fingerprint
 from grader.tests import runner
 from grader.tests.classroom import QUICK, SOLUTION, hand_in, rows, run, told, ungraded
 
@@ -32,7 +32,7 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def desk(graded: Path, tmp_path: Path) -> Path:
-    """The same, to do something with."""
+    """A copy of that folder that a test may change."""
     for name in ("in", "out"):
         shutil.copytree(graded / name, tmp_path / name)
     return tmp_path
@@ -85,7 +85,7 @@ def test_one_can_be_graded_again_although_nothing_changed(desk: Path) -> None:
 def test_make_says_whom_to_grade_again(desk: Path) -> None:
     variables = [f"SUBMISSIONS={desk}/in", f"OUT={desk}/out", "AGAIN=ben"]
     done = subprocess.run(
-        ["make", "class", *variables], cwd=REPOSITORY, capture_output=True, text=True
+        ["make", "class", *variables], cwd=ROOT, capture_output=True, text=True
     )
     assert (done.returncode, told(done)) == (0, ["ben"])
 
@@ -125,8 +125,8 @@ def test_grades_of_another_version_are_made_anew(desk: Path, tmp_path: Path) -> 
     course = runner.course(tmp_path / "course")
     arguments = ("class", desk / "in", "--out", desk / "out")
     assert told(run(*arguments, cwd=course)) == []  # a copy is the same version
-    with open(course / "grader/rubric.toml", "a") as file:
-        file.write("# An edit.\n")
+    edited = course / "grader/stages/1/stage.toml"
+    edited.write_text(f"{edited.read_text()}# An edit.\n")
     done = run(*arguments, cwd=course)
     assert len(told(done)) == 3 and "Kept" not in done.stdout
     said = "Graded by another version of the grader: grading all again.\n"
@@ -217,13 +217,13 @@ def test_what_was_interrupted_goes_on(tmp_path: Path, way: signal.Signals) -> No
     for name in ("ana", "ben", "cyd"):
         hand_in(tmp_path / "in", name, QUICK)
     # Grading this takes far longer than interrupting it.
-    shutil.copytree(REPOSITORY / "solutions/3", tmp_path / "in/ben/3")
-    # Who runs these tests in the background has SIGINT ignored for all below.
+    shutil.copytree(ROOT / "solutions/3", tmp_path / "in/ben/3")
+    # If these tests run in the background, everything below them ignores SIGINT.
     command = ["/usr/bin/env", "--default-signal=INT", "/usr/bin/python3", "-m"]
     command += ["grader", "class", str(tmp_path / "in"), "--jobs", "1"]
     with subprocess.Popen(
         [*command, "--out", str(tmp_path / "out")],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -257,7 +257,7 @@ def test_shards_put_together_go_on_as_the_whole(tmp_path: Path) -> None:
     hand_in(tmp_path / "in", "cyd", QUICK)
     assert told(go_on(tmp_path)) == ["cyd"]
     assert set(rows(tmp_path / "out")) == {"ana", "ben", "cyd"}
-    # Ben, the second, is the third after another one has come.
+    # Ben, now second, becomes third when another student comes.
     hand_in(tmp_path / "in", "amy", QUICK)
     where = ("--out", tmp_path / "2", "--shard", "2/2")
     done = run("class", tmp_path / "in", *where)
@@ -272,7 +272,7 @@ def test_the_grades_may_lie_beside_the_submissions(tmp_path: Path) -> None:
         assert (done.returncode, told(done)) == (0, names)
 
 
-# -- what is the same, and what is not ---------------------------------------------
+# -- what counts as the same -------------------------------------------------------
 
 
 def _link_to(target: Path) -> Callable[[Path], None]:

@@ -1,4 +1,4 @@
-"""The command line and its exit statuses, and what is done with bad input."""
+"""The command line, its exit statuses, and how it deals with bad input."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from grader.submission import REPOSITORY
+from grader.course import ROOT
 from grader.tests.conftest import run_grader, session_members
 
-SOLUTIONS = REPOSITORY / "solutions"
+SOLUTIONS = ROOT / "solutions"
 Submit = Callable[[int, str | bytes | Path], Path]
 
 
@@ -61,8 +61,11 @@ def test_the_result_is_what_the_contract_says() -> None:
         (["three"], "there is no stage 'three'"),
         (["--submission", "/nowhere"], "no folder /nowhere"),
         (["--submission", "/usr/share"], "has none of the folders"),
-        (["3", "--only", "echo/nothing"], "no check 'echo/nothing', but echo/line, "),
-        (["3", "--only", "nonsense"], "no check 'nonsense', but start, echo, "),
+        (
+            ["3", "--only", "echo/nothing"],
+            "no check 'echo/nothing'; choose from echo/line, ",
+        ),
+        (["3", "--only", "nonsense"], "no check 'nonsense'; choose from start, echo, "),
         (["--isolation", "perhaps"], "invalid choice"),
         (["--json", "/nowhere/result.json"], "cannot write /nowhere/result.json"),
         (["--seed", "x"], "invalid int value"),
@@ -75,7 +78,7 @@ def test_what_cannot_be_done_is_said_in_one_line(
 ) -> None:
     done = subprocess.run(
         ["/usr/bin/python3", "-m", "grader", "grade", *arguments],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         capture_output=True,
         text=True,
     )
@@ -88,7 +91,7 @@ def test_ctrl_c_keeps_what_was_known_and_leaves_nothing_running(
     tmp_path: Path,
 ) -> None:
     report = tmp_path / "result.json"
-    # Who runs these tests in the background has SIGINT ignored for all below.
+    # If these tests run in the background, everything below them ignores SIGINT.
     command = ["/usr/bin/env", "--default-signal=INT", "/usr/bin/python3"]
     command += [
         "-m",
@@ -102,7 +105,7 @@ def test_ctrl_c_keeps_what_was_known_and_leaves_nothing_running(
     ]
     with subprocess.Popen(
         command,
-        cwd=REPOSITORY,
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -182,7 +185,7 @@ SLEEPS = "#include <unistd.h>\nint main(void) { for (;;) pause(); }\n"
         ("int main(void) { return 3; }\n", "the program exited with status 3"),
         ("int main(void) { return *(volatile int *)8; }\n", "killed by SIGSEGV"),
         (SLEEPS, "the program sleeps in pause()"),
-        (ENDLESS, "the program prints without end"),
+        (ENDLESS, "the program prints endlessly"),
         ("int main(void) { for (;;); }\n", "of processor time"),
     ],
 )
@@ -213,7 +216,7 @@ def test_a_report_that_nobody_reads_is_no_crash() -> None:
     done = subprocess.run(
         "/usr/bin/python3 -m grader grade 1 | head -1",
         shell=True,
-        cwd=REPOSITORY,
+        cwd=ROOT,
         capture_output=True,
         text=True,
     )
@@ -223,7 +226,8 @@ def test_a_report_that_nobody_reads_is_no_crash() -> None:
 
 BREAKS = """
 import sys
-from grader import cli, submission
+from grader import cli
+from grader.grading import submission
 def find(*_):
     raise KeyError("of ours")
 submission.find = find
@@ -233,7 +237,7 @@ sys.exit(cli.main(["grade", "1", "--submission", "solutions"]))
 
 def test_what_nobody_foresaw_is_the_graders_own_fault() -> None:
     command = ["/usr/bin/python3", "-c", BREAKS]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("Traceback")
     last = done.stderr.splitlines()[-1]

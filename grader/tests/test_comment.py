@@ -1,5 +1,5 @@
-"""report.yml, its steps run as they stand there, with artifacts of all kinds and an
-API of ours."""
+"""report.yml: runs its steps as written, with artifacts of all kinds and our own
+API."""
 
 from __future__ import annotations
 
@@ -15,21 +15,19 @@ from typing import Any
 import pytest
 
 from grader.github import artifact, comment
-from grader.github.inert import code, command
-from grader.submission import REPOSITORY
-from grader.tests import github_api, runner
+from grader.report.inert import code, command
+from grader.tests import github_api, programs, runner
 from grader.tests.conftest import run_grader
 from grader.tests.github_api import GitHub
 from grader.tests.runner import Run, Runner
 
 REPORT = ".github/workflows/report.yml"
-WRONG = REPOSITORY / "grader/tests/programs/wrong/1"
 FIRST, SECOND = "1" * 40, "2" * 40
 
 
 @dataclass
 class Desk:
-    """Where a pull request from kit's branch was graded, and is commented on."""
+    """A graded pull request from kit's branch, and the API that gets the comment."""
 
     github: GitHub
     course: Path
@@ -40,7 +38,7 @@ class Desk:
         self.github.pulls = [{"number": 7, "head": head, "base": {"ref": "main"}}]
 
     def leave(self, content: str | bytes | dict[str, Any]) -> None:
-        """Leave CONTENT as the artifact's result."""
+        """Leave CONTENT as the result in the artifact."""
         self.artifact.mkdir(parents=True, exist_ok=True)
         if isinstance(content, dict):
             content = json.dumps(content)
@@ -52,7 +50,7 @@ class Desk:
         return self.folder / "artifacts" / "grade"
 
     def report(self, sha: str, **run: Any) -> Run:
-        """Run the workflow after the run for the commit SHA."""
+        """Run the workflow, as after the run for the commit SHA."""
         owner = {"login": "kit"}
         told = {
             "id": 99, "event": "pull_request", "conclusion": "success",
@@ -73,7 +71,7 @@ class Desk:
 
     @property
     def body(self) -> str:
-        """The one comment that there is."""
+        """The text of the one comment that exists."""
         (only,) = self.github.comments
         assert isinstance(only["body"], str)
         return only["body"]
@@ -98,7 +96,7 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The result of a stage 1 with one mistake."""
     place = tmp_path_factory.mktemp("submission") / "1"
     place.mkdir()
-    (place / "tcp_server.c").write_bytes((WRONG / "overflow_by_one.c").read_bytes())
+    (place / "tcp_server.c").write_text(programs.find("1/overflow_by_one").text)
     result = run_grader("1", "--submission", place.parent).result
     assert (result["score"], result["max_score"]) == (96, 100)
     return result
@@ -110,7 +108,7 @@ def result(graded: dict[str, Any]) -> dict[str, Any]:
 
 
 def verdict(result: dict[str, Any], id: str, status: str, message: str = "") -> None:
-    """Let the check ID of RESULT have ended in STATUS."""
+    """Set the check ID of RESULT to STATUS."""
     (stage,) = result["stages"]
     check = next(check for check in stage["checks"] if check["id"] == id)
     points = check["max_points"] if status == "passed" else 0
@@ -126,7 +124,10 @@ def test_the_first_comment_says_what_failed(desk: Desk, result: dict[str, Any]) 
     assert "### ✅ Echo Lab: 96 of 100 points for commit `1111111`\n" in desk.body
     assert "| 1 | 96 of 100 | 1 failed |" in desk.body
     line = "- **1.10 uses memory rightly (AddressSanitizer, UBSan)** (−4): "
-    assert f"{line}`the sanitizers see wrong use of memory`, `in echo_cl" in desk.body
+    assert (
+        f"{line}`the sanitizers report that memory is misused`, `in echo_cl"
+        in desk.body
+    )
     assert "https://github.com/school/echo-lab/actions/runs/99" in desk.body
     assert "Since" not in desk.body and "WARNING" not in desk.body
 
@@ -144,7 +145,7 @@ def test_the_next_push_renews_it_and_says_what_has_changed(
     assert "### ✅ Echo Lab: 90 of 100 points" in desk.body
     assert (
         "**Since `1111111`:** 6 points fewer; passes now: 1.10 uses memory rightly "
-        "(AddressSanitizer, UBSan); does not pass any more: 1.5 echoes a line."
+        "(AddressSanitizer, UBSan); no longer passes: 1.5 echoes a line."
     ) in desk.body
     assert desk.report(SECOND).status == 0  # the same again
     assert "Since" not in desk.body
@@ -174,7 +175,7 @@ def test_a_run_that_left_nothing_keeps_no_older_grade(
     (desk.artifact / "result.json").unlink()
     desk.report(SECOND, conclusion=conclusion)
     assert "### Echo Lab: commit `2222222` is not graded\n" in desk.body
-    assert f"left no result; GitHub says of it: `{conclusion}`" in desk.body
+    assert f"left no result; GitHub calls it `{conclusion}`" in desk.body
     assert "✅" not in desk.body
 
 
@@ -185,7 +186,7 @@ MARKUP = BAD + "\r\n## big\n::error::pwned\n\x1b[31m\u202e" + "`" * 99 + "$x$ :t
 
 
 def harmless(body: str) -> str:
-    """BODY without what is code, and without our hidden line."""
+    """BODY without code, and without our hidden line."""
     shown = re.sub(r"`[^`\n]+`", "", body.partition(" -->\n")[2])
     assert "`" not in shown
     return shown
@@ -227,7 +228,7 @@ def nested(depth: int) -> str:
 
 
 def edited(path: str, value: Any) -> Any:
-    """An edit of a result: VALUE at a PATH with dots."""
+    """An edit of a result: put VALUE at PATH, whose keys are joined with dots."""
 
     def edit(result: dict[str, Any]) -> dict[str, Any]:
         *names, last = path.split(".")
@@ -255,7 +256,7 @@ def edited(path: str, value: Any) -> Any:
         (edited("score", True), "add up"),
         (edited("stages.0.score", 97), "add up"),
         (edited("stages.0.stage", 4), "out of bounds"),
-        (edited("stages.0.stage", 0), "a stage that there is not"),
+        (edited("stages.0.stage", 0), "a stage that does not exist"),
         (edited("stages.0.status", "<b>"), "unknown status"),
         (edited("stages.0.checks.0.id", "a/@teacher"), "no proper id"),
         (edited("stages.0.checks.0.id", "echo/line"), "there twice"),
@@ -266,7 +267,7 @@ def edited(path: str, value: Any) -> Any:
         (edited("stages.0.checks.0.evidence.says", 1), "says nothing"),
         (edited("stages.0.checks", []), "add up"),
         (edited("stages.0.checks", [{}] * 201), "too many checks"),
-        (edited("stages", []), "none is"),
+        (edited("stages", []), "there is none"),
         (edited("stages", {"0": 1}), "no list"),
     ],
 )  # fmt: skip
@@ -313,7 +314,7 @@ def test_who_changes_the_workflow_is_not_believed(
     assert desk.report(FIRST).status == 0
     assert "> [!WARNING]" in desk.body
     assert "changes `.github/workflows/grade.yml`" in desk.body
-    assert "look before you believe this" in desk.body
+    assert "check before you trust this" in desk.body
     assert "outside `stages/`: `x`." in desk.body
     assert "### ⚠️ Echo Lab: 96 of 100 points" in desk.body
 
@@ -329,10 +330,10 @@ def test_too_few_points_are_seen_at_once(desk: Desk, result: dict[str, Any]) -> 
 def test_what_it_touches_besides_has_no_effect(
     desk: Desk, result: dict[str, Any]
 ) -> None:
-    desk.github.files.append({"filename": "grader/grade.py"})
+    desk.github.files.append({"filename": "grader/grading/grade.py"})
     desk.leave(result)
     assert desk.report(FIRST).status == 0
-    assert "and without effect on the grade: `grader/grade.py`." in desk.body
+    assert "with no effect on the grade: `grader/grading/grade.py`." in desk.body
     assert "WARNING" not in desk.body
 
 
@@ -342,7 +343,7 @@ def test_who_pushes_while_we_look_is_not_commented_on(
     desk.github.pushed_meanwhile = SECOND
     desk.leave(result)
     run = desk.report(FIRST)
-    assert run.status == 0 and "has gone on since" in run.log
+    assert run.status == 0 and "has newer commits" in run.log
     assert desk.github.comments == []
 
 
@@ -356,7 +357,7 @@ def test_who_hides_among_thousands_of_files_is_not_believed(
     assert desk.report(FIRST).status == 0
     assert "96 of 100 points" in desk.body
     assert ("> [!WARNING]" in desk.body) != known
-    assert ("touches more files than GitHub tells" in desk.body) != known
+    assert ("touches more files than GitHub lists" in desk.body) != known
 
 
 def test_another_branchs_grader_is_not_believed(
@@ -365,7 +366,7 @@ def test_another_branchs_grader_is_not_believed(
     desk.github.pulls[0]["base"]["ref"] = "my-own-@grader"
     desk.leave(result)
     assert desk.report(FIRST).status == 0
-    assert "is for `my-own-@grader` and not for `main`" in desk.body
+    assert "is for `my-own-@grader`, not for `main`" in desk.body
 
 
 @pytest.mark.parametrize("state", ["open", "closed"])
@@ -392,7 +393,7 @@ def test_a_result_for_other_stages_than_are_touched_is_not_believed(
     desk.leave(result)
     assert desk.report(FIRST).status == 0
     assert "### ⚠️ Echo Lab: 96 of 100 points" in desk.body
-    assert "the stages 1, 3 that this pull request touches, 1 is what was" in desk.body
+    assert "touches these stages: 1, 3; but these were graded: 1" in desk.body
 
 
 def test_a_result_by_another_rubric_is_not_believed(
@@ -451,7 +452,7 @@ def test_a_memory_that_makes_no_sense_is_none(memory: str) -> None:
 @pytest.mark.parametrize(
     "run, words",
     [
-        ({"event": "push"}, "for no pull request"),
+        ({"event": "push"}, "not for a pull request"),
         ({"conclusion": "action_required"}, "waits for approval"),
         ({"conclusion": "cancelled", "head_sha": SECOND}, "no open pull request"),
         ({"head_sha": SECOND}, "no open pull request"),

@@ -1,5 +1,5 @@
-"""What keeps a submission within its bounds, and what happens to the grader when it
-is ended in the middle. The attacks themselves are in test_attacks.py."""
+"""What keeps a submission within its bounds, and what happens when the grader is ended
+half-way. The attacks themselves are in test_attacks.py."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from pathlib import Path
 
 import pytest
 
-from grader import isolation, procfs
-from grader.submission import REPOSITORY
+from grader.course import ROOT
+from grader.kernel import procfs
+from grader.sandbox import namespaces
 from grader.tests.conftest import run_grader
 
-SOLUTIONS = REPOSITORY / "solutions"
+SOLUTIONS = ROOT / "solutions"
 Submit = Callable[[int, str | bytes | Path], Path]
 GRADER = ["/usr/bin/python3", "-m", "grader", "grade"]
 
 
 @pytest.fixture(scope="module")
 def isolated() -> None:
-    """Skips where programs cannot be isolated."""
+    """Skip where programs cannot be isolated."""
     only = ("--only", "start/listens")
     graded = run_grader("1", "--submission", SOLUTIONS, *only)
     if graded.result["isolation"] == "off":
@@ -62,22 +63,22 @@ def test_who_forbids_user_namespaces_is_named_and_how_to_allow_them(
     setting = tmp_path / name
     setting.parent.mkdir()
     setting.write_text(f"{value}\n")
-    assert words in isolation.forbidden(tmp_path)
+    assert words in namespaces.forbidden(tmp_path)
     setting.write_text("12345\n")
-    assert isolation.forbidden(tmp_path) == ""
+    assert namespaces.forbidden(tmp_path) == ""
 
 
 NO_NAMESPACES = ["/usr/bin/unshare", "--user", "--map-root-user", "/bin/sh", "-c"]
 
 
 def _without_namespaces(wanted: str) -> subprocess.CompletedProcess[str]:
-    """Run the grader where no user namespace can be made (user_namespaces(7))."""
+    """Run the grader where no user namespace can be created (user_namespaces(7))."""
     script = "echo 0 >/proc/sys/user/max_user_namespaces && exec " + " ".join(
         [*GRADER, "1", "--only", "echo/line", "--submission", str(SOLUTIONS)]
     )
     return subprocess.run(
         [*NO_NAMESPACES, f"{script} --isolation {wanted}"],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=120,
@@ -99,11 +100,11 @@ def test_where_isolation_cannot_be_had_auto_says_so_and_required_refuses(
 
 @pytest.fixture
 def readable_by_all(tmp_path: Path) -> Path:
-    """A copy of the grader and the solutions that any user can read."""
+    """A copy of the grader and the solutions that every user can read."""
     copy = tmp_path / "lab"
     ignore = shutil.ignore_patterns("__pycache__", "tests", "*.o")
     for part in ("grader", "stages", "solutions"):
-        shutil.copytree(REPOSITORY / part, copy / part, ignore=ignore)
+        shutil.copytree(ROOT / part, copy / part, ignore=ignore)
     for path in (copy, *copy.rglob("*")):
         path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
     for path in tmp_path.parents:
@@ -147,7 +148,7 @@ def _with_descriptors(count: int) -> subprocess.CompletedProcess[str]:
     command = ["/usr/bin/prlimit", f"--nofile={count}:{count}", *GRADER, "3"]
     return subprocess.run(
         [*command, "--submission", str(SOLUTIONS), "--only", "concurrency"],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=300,
@@ -175,16 +176,17 @@ def test_a_cell_that_cannot_be_made_is_not_the_students_fault(
 ) -> None:
     bind = ("--ro-bind", "/nowhere", "/nowhere")
     script = (
-        "from grader import cli, isolation, sandbox; import sys\n"
+        "import sys; from grader import cli\n"
+        "from grader.sandbox import cell, isolation\n"
         "isolation._obstacle = lambda: ''\n"
-        "sandbox.libraries = lambda more: list(sandbox._LIBRARIES)\n"
-        f"sandbox._LIBRARIES = {bind if spoilt == '_LIBRARIES' else ()}\n"
-        f"sandbox._NAMESPACES += {bind if spoilt == '_NAMESPACES' else ()}\n"
+        "cell.libraries = lambda more: list(cell._LIBRARIES)\n"
+        f"cell._LIBRARIES = {bind if spoilt == '_LIBRARIES' else ()}\n"
+        f"cell._NAMESPACES += {bind if spoilt == '_NAMESPACES' else ()}\n"
         "sys.exit(cli.main(['grade', '1', '--submission', sys.argv[1]]))\n"
     )
     done = subprocess.run(
         ["/usr/bin/python3", "-c", script, str(SOLUTIONS)],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         capture_output=True,
         text=True,
     )
@@ -194,8 +196,8 @@ def test_a_cell_that_cannot_be_made_is_not_the_students_fault(
 
 CROWDED = """
 import socket
-from grader import isolation
-from grader.workers import Workers
+from grader.grading.pool import Workers
+from grader.sandbox import isolation
 def leave_behind(job):
     listener = socket.create_server(("127.0.0.1", 0))
     for _ in range(12_000):
@@ -203,8 +205,8 @@ def leave_behind(job):
         listener.accept()[0].close()
         client.close()
     return open("/proc/net/sockstat").read()
-isolation.enter("required")
-workers = Workers(1, True, leave_behind)
+isolated, _ = isolation.enter("required")
+workers = Workers(1, isolated, leave_behind)
 workers.give("it")
 print(dict(workers.done(60))["it"])
 workers.end()
@@ -212,23 +214,23 @@ workers.end()
 
 
 def test_the_kernel_remembers_thousands_who_have_left(isolated: None) -> None:
-    """In TIME_WAIT they keep a server without SO_REUSEADDR from its port (tcp(7)). Not
-    all of them stay: a port may be had again after a second (tcp_tw_reuse)."""
+    """In TIME_WAIT, they keep a server without SO_REUSEADDR from its port (tcp(7)). Not
+    all of them stay: a port may be reused after a second (tcp_tw_reuse)."""
     command = ["/usr/bin/python3", "-c", CROWDED]
     done = subprocess.run(
-        command, cwd=REPOSITORY, timeout=120, capture_output=True, text=True
+        command, cwd=ROOT, timeout=120, capture_output=True, text=True
     )
     remembered = re.search(r"^TCP: .* tw (\d+)", done.stdout, re.M)
     assert remembered and int(remembered[1]) > 5000, done.stdout + done.stderr
 
 
-# -- the bounds that the attacks do not reach ---------------------------------
+# -- bounds that the attacks do not reach -------------------------------------
 
 SLOWLY = """
-from grader import checking
 from grader.cli import main
+from grader.grading import verdicts
 import sys
-checking.{bound} = 0
+verdicts.{bound} = 0
 asked = ["--jobs", "1", "--submission", sys.argv[1], "--json", sys.argv[2]]
 sys.exit(main(["grade", "1", *asked]))
 """
@@ -237,7 +239,7 @@ sys.exit(main(["grade", "1", *asked]))
 def _grade_with_bound(bound: str, submission: Path, report: Path) -> tuple[int, str]:
     done = subprocess.run(
         ["/usr/bin/python3", "-c", SLOWLY.format(bound=bound), submission, report],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=120,
@@ -290,11 +292,11 @@ def _running(ending: str) -> Iterator[str]:
                 yield process.name
 
 
-# -- the grader, ended in the middle ------------------------------------------
+# -- the grader, ended half-way -----------------------------------------------
 
 
 def _full(folder: Path, room: str) -> list[str]:
-    """What to put before a command so that FOLDER is a disk of its own, that small."""
+    """A command prefix that turns FOLDER into a disk of its own with little ROOM."""
     mount = f"mount -t tmpfs -o size={room},mode=1777 none '{folder}' && exec \"$@\""
     namespace = "-m" if os.getuid() == 0 else "-rm"
     return ["/usr/bin/unshare", namespace, "/bin/sh", "-c", mount, "sh"]
@@ -306,7 +308,7 @@ def test_a_full_tmp_is_said_in_one_line(isolated: None, tmp_path: Path) -> None:
     folder.mkdir()
     done = subprocess.run(
         [*_full(folder, "1m"), *GRADER, "1", "2", "--json", str(report)],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         env={**os.environ, "TMPDIR": str(folder)},
         capture_output=True,
         text=True,
@@ -316,7 +318,7 @@ def test_a_full_tmp_is_said_in_one_line(isolated: None, tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
     result = json.loads(report.read_text())
     statuses = [stage["status"] for stage in result["stages"]]
-    # Whoever reads it sees that it is no grade, nor all of one.
+    # Anyone who reads this sees that it is no grade, and not complete.
     assert (statuses, result["max_score"]) == (["grader_error"] * 2, 200)
 
 
@@ -349,18 +351,19 @@ def test_what_a_killed_grader_left_is_swept_by_the_next_one(
     hanging[1].wait()
 
 
-# Another grader sweeps, and looks at a folder that has just been made.
+# Another grader sweeps up, and looks at a folder that has just been made.
 SWEPT = """
 import fcntl, os, sys, threading
-from grader import cli, workplace
-real = workplace._room
+from grader import cli
+from grader.sandbox import compiler
+real = compiler._room
 def room(path):
     held = os.open(path, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)
     threading.Timer(0.3, os.close, [held]).start()
-    workplace._room = real
+    compiler._room = real
     return real(path)
-workplace._room = room
+compiler._room = room
 sys.exit(cli.main(["grade", "1", "--only", "start/listens", *sys.argv[1:]]))
 """
 
@@ -368,7 +371,7 @@ sys.exit(cli.main(["grade", "1", "--only", "start/listens", *sys.argv[1:]]))
 def test_a_grader_that_sweeps_does_not_keep_another_from_beginning() -> None:
     done = subprocess.run(
         ["/usr/bin/python3", "-c", SWEPT, "--submission", str(SOLUTIONS)],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=300,
@@ -385,7 +388,7 @@ def test_ended_in_the_middle_it_keeps_what_was_known_and_leaves_nothing_running(
     command += ["--submission", str(SOLUTIONS), "--json", str(report)]
     pid, terminal = pty.fork()
     if pid == 0:
-        os.chdir(REPOSITORY)
+        os.chdir(ROOT)
         os.execv(command[0], command)
     _read_until(terminal, b"every byte value")
     family = procfs.tree(pid)

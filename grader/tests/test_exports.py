@@ -1,5 +1,5 @@
-"""The result as others read it: nothing is lost on the way, passed, failed, not tried
-and the grader's own fault stay apart, and what a student wrote commands nobody."""
+"""The result in others' formats: nothing gets lost; passed, failed, not tried and the
+grader's own fault stay distinct; and what a student wrote cannot act as a command."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from grader.failure import CannotGrade
+from grader.course import ROOT
+from grader.errors import CannotGrade
+from grader.grading.result import CheckResult, Result, StageResult
 from grader.report import autolab, classroom50, gradescope, junit, prairielearn
-from grader.result import CheckResult, Result, StageResult
-from grader.submission import REPOSITORY
+from grader.tests import programs
 from grader.tests.conftest import run_grader
-from grader.tests.matrix import PROGRAMS
 
 Submit = Callable[[int, str | bytes | Path], Path]
 
@@ -122,7 +122,7 @@ def test_prairielearn_does_not_grade_what_is_not_there() -> None:
 
 
 def _does_not_compile(said: str) -> dict[str, Any]:
-    """A result of three stages with 20 checks each, of which the compiler SAID so."""
+    """A result of three stages with 20 checks each; none compiles, and SAID is why."""
     stages = []
     for number in (1, 2, 3):
         (stage,) = _result(*["skipped"] * 20, stage_status="build_failed")["stages"]
@@ -163,7 +163,7 @@ def test_one_grading_writes_them_all_and_they_agree(
     names = ("junit", "gradescope", "classroom50", "autolab", "prairielearn")
     files = {name: tmp_path / name for name in names}
     asked = [f"--{name}={file}" for name, file in files.items()]
-    wrong = PROGRAMS / "wrong" / "3" / "waits_for_newline.c"
+    wrong = programs.find("3/waits_for_newline").text
     graded = run_grader("3", "--submission", submit(3, wrong), "--only", "echo", *asked)
     score, whole = graded.result["score"], graded.result["max_score"]
     assert (graded.status, 0 < score < whole) == (1, True)
@@ -182,7 +182,7 @@ def test_what_cannot_be_exported_is_said_and_no_grade_is_written(
     monkeypatch.delenv("CLASSROOM", raising=False)
     files = [tmp_path / name for name in ("gradescope", "classroom50")]
     asked = [f"--{file.name}={file}" for file in files]
-    solutions = REPOSITORY / "solutions"
+    solutions = ROOT / "solutions"
     only = ("1", "--only", "echo/line", "--submission", solutions)
     graded = run_grader(*only, *asked)
     assert graded.status == 2
@@ -190,11 +190,12 @@ def test_what_cannot_be_exported_is_said_and_no_grade_is_written(
     assert not any(file.exists() for file in files)
 
 
-# The grader gives up at once: that is its own fault.
+# The grader gives up at once, which is its own fault.
 GIVES_UP = """
 import sys
-from grader import checking, cli
-checking.STAGE_SECONDS = 0
+from grader import cli
+from grader.grading import verdicts
+verdicts.STAGE_SECONDS = 0
 sys.exit(cli.main(["grade", "1", "--only", "echo/line", *sys.argv[1:]]))
 """
 
@@ -203,18 +204,18 @@ def test_after_a_fault_of_the_grader_nobody_gets_a_grade(tmp_path: Path) -> None
     files = [tmp_path / name for name in ("gradescope", "prairielearn", "autolab")]
     asked = [f"--{file.name}={file}" for file in files]
     command = ["/usr/bin/python3", "-c", GIVES_UP, *asked]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=300)
     assert done.returncode == 2
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
 def gradescope_machine(tmp_path: Path) -> Path:
-    """A folder laid out like a machine of Gradescope's, with our autograder for
-    stage 1 on it, and set up."""
+    """A folder laid out like one of Gradescope's machines, with our autograder for
+    stage 1 on it, set up."""
     root, archive = tmp_path / "autograder", tmp_path / "autograder.zip"
     command = ["make", "-s", "gradescope", f"FILE={archive}", "STAGE=1"]
-    subprocess.run(command, cwd=REPOSITORY, check=True)
+    subprocess.run(command, cwd=ROOT, check=True)
     for name in ("source", "submission", "results"):
         (root / name).mkdir(parents=True)
     with zipfile.ZipFile(archive) as packed:
@@ -226,7 +227,7 @@ def gradescope_machine(tmp_path: Path) -> Path:
     return root
 
 
-# As Ubuntu 22.04 has it: too old, and with modules missing that the grader imports.
+# The one in Ubuntu 22.04: too old, and without modules that the grader imports.
 OLD_PYTHON = "#!/bin/sh\necho 'ModuleNotFoundError: tomllib' >&2\nexit 1\n"
 
 
@@ -271,13 +272,13 @@ def _run_autograder(root: Path) -> dict[str, Any]:
 
 def test_gradescopes_machine_grades_what_is_uploaded(gradescope_machine: Path) -> None:
     uploaded = gradescope_machine / "submission"
-    solution = (REPOSITORY / "solutions/1/tcp_server.c").read_text()
+    solution = (ROOT / "solutions/1/tcp_server.c").read_text()
     (uploaded / "tcp_server.c").write_text(solution)  # a single file
     assert _run_autograder(gradescope_machine)["score"] == 100
     (uploaded / "tcp_server.c").unlink()
-    (uploaded / "1").mkdir()  # and as in stages/
-    wrong = PROGRAMS / "wrong" / "1" / "waits_for_eof.c"
-    (uploaded / "1" / "tcp_server.c").write_text(wrong.read_text())
+    (uploaded / "1").mkdir()  # and laid out like stages/
+    wrong = programs.find("1/waits_for_eof").text
+    (uploaded / "1" / "tcp_server.c").write_text(wrong)
     assert 0 < _run_autograder(gradescope_machine)["score"] < 100
     assert not (gradescope_machine / "source/lab/solutions").exists()
 
@@ -290,7 +291,7 @@ def test_an_old_grade_is_not_left_for_a_grading_that_was_broken_off(
     command = ["/usr/bin/python3", "-m", "grader", "grade", "1", "--autolab", str(file)]
     with subprocess.Popen(
         [*command, "--submission", "solutions"],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -304,14 +305,14 @@ def test_an_old_grade_is_not_left_for_a_grading_that_was_broken_off(
 
 @pytest.fixture
 def classroom50_runner(tmp_path: Path) -> Path:
-    """A folder with what Classroom 50's runner fetches, bundle/, and with a student's
-    checkout, which has a grader and a result of its own."""
+    """A folder with what Classroom 50's runner fetches, bundle/, and a student's
+    checkout, which contains a grader and a result of its own."""
     bundle, checkout = tmp_path / "bundle", tmp_path / "checkout"
     bundle.mkdir()
     for folder in (bundle / "lab", checkout):
         command = ["make", "-s", "handout", f"DIR={folder}"]
-        subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
-    shutil.copy(REPOSITORY / "grader/classroom50/autograder.py", bundle)
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    shutil.copy(ROOT / "grader/teaching/classroom50/autograder.py", bundle)
     (bundle / "stage").write_text("1\n")
     for name in ("grader/__main__.py", "grader/setup.sh", "subprocess.py", "pytest.py"):
         (checkout / name).write_text("raise SystemExit('of the student')")
@@ -335,7 +336,7 @@ def test_classroom_50_runs_our_grader_and_not_the_students(
     classroom50_runner: Path, source: str, score: int
 ) -> None:
     checkout = classroom50_runner / "checkout"
-    shutil.copy(REPOSITORY / source / "tcp_server.c", checkout / "stages" / "1")
+    shutil.copy(ROOT / source / "tcp_server.c", checkout / "stages" / "1")
     done = _run_classroom50(classroom50_runner, **RUNNER)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "of the student" not in done.stdout + done.stderr
@@ -346,6 +347,6 @@ def test_classroom_50_runs_our_grader_and_not_the_students(
 def test_classroom_50_gets_an_error_where_there_is_no_grade(
     classroom50_runner: Path,
 ) -> None:
-    done = _run_classroom50(classroom50_runner)  # nothing handed over
+    done = _run_classroom50(classroom50_runner)  # nothing handed in
     assert done.returncode == 2 and "CLASSROOM, which is not set" in done.stderr
     assert not (classroom50_runner / "checkout" / "result.json").exists()

@@ -1,4 +1,4 @@
-"""Each finding is proved on a server that was built to be in that state."""
+"""Each finding is proved on a server built to be in exactly that state."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from typing import Any
 
 import pytest
 
-from grader.submission import REPOSITORY
+from grader.course import ROOT
+from grader.tests import programs
 from grader.tests.conftest import run_grader
-from grader.tests.matrix import PROGRAMS
 
 Submit = Callable[[int, str | bytes | Path], Path]
 
-WRONG = PROGRAMS / "wrong" / "3"
-
-# A server that serves its first client's bytes, and then DOES something else.
+# A server that echoes its first client's bytes, and then DOES something else.
 THEN = """
 #include <arpa/inet.h>
 #include <signal.h>
@@ -106,14 +104,15 @@ def test_a_connection_that_epoll_does_not_watch_is_told_as_such(submit: Submit) 
 def test_who_moves_byte_by_byte_is_at_work_and_not_busy_for_nothing(
     submit: Submit,
 ) -> None:
-    right = (PROGRAMS / "right" / "3" / "tiny_buffer.c").read_text()
+    right = programs.find("right/3/tiny_buffer").text
     folder = submit(3, right.replace("#define BUF 16", "#define BUF 1"))
     only = "resources/idle_stalled"
     graded = run_grader("3", "--submission", folder, "--only", only)
     assert graded.checks(3)[only]["status"] == "passed", graded.out
 
 
-# Whom it watches it tells apart by nothing, and so it never gets to the client's bytes.
+# It cannot tell the descriptors it watches apart, so it never gets to the client's
+# bytes.
 ALL_ALIKE = """
     int loop = epoll_create1(0); struct epoll_event event = {.events = EPOLLIN};
     epoll_ctl(loop, EPOLL_CTL_ADD, fd, &event);
@@ -135,7 +134,7 @@ def test_what_epoll_takes_for_the_listener_is_told(
     assert "the same data (0x0) for descriptor 4" in found["says"]
 
 
-# Serves everybody, and takes its time: a second after each message.
+# Serves everybody, slowly: it takes a second after each message.
 IN_BETWEEN = """
     for (;;) {
         send(conn, data, count, 0);
@@ -159,20 +158,20 @@ def test_who_sleeps_a_second_after_each_message_is_not_waited_for_all_day(
         (
             "one_client_at_a_time",
             "concurrency/idle_client",
-            {"kind": "blocked_receiving", "client": "the idle one", "backlog": 1},
-            "the other one waits to be accepted",
+            {"kind": "blocked_receiving", "client": "the idle client", "backlog": 1},
+            "the other client waits to be accepted",
         ),
         (
             "finishes_the_line_first",
             "concurrency/mid_message",
             {"kind": "blocked_receiving"},
-            "bytes from the other one wait unread",
+            "bytes from the other client wait unread",
         ),
         (
             "blocking_send",
             "blocking/never_reads",
-            {"kind": "blocked_sending", "client": "the deaf one"},
-            "the deaf one does not read",
+            {"kind": "blocked_sending", "client": "the stalled client"},
+            "the stalled client does not read",
         ),
         (
             "threads_with_one_lock",
@@ -221,7 +220,7 @@ def test_who_sleeps_a_second_after_each_message_is_not_waited_for_all_day(
 def test_where_a_server_is_stuck_and_with_whose_bytes(
     submit: Submit, name: str, check: str, facts: dict[str, Any], words: str
 ) -> None:
-    found = _evidence(submit(3, WRONG / f"{name}.c"), check)
+    found = _evidence(submit(3, programs.find(f"3/{name}").text), check)
     assert facts.items() <= found.items()
     assert words in found["says"]
 
@@ -238,7 +237,7 @@ def test_clients_stay_for_as_long_as_is_asked_for_and_as_other_checks_take(
     submit: Submit, only: str, patience: str, status: str
 ) -> None:
     """This server waits two seconds; or one, while all others take longer than that."""
-    source = (WRONG / "hangs_up_on_the_silent.c").read_text()
+    source = programs.find("3/hangs_up_on_the_silent").text
     assert " > 2)" in source
     folder = submit(3, source.replace(" > 2)", " > 0)") if patience == "0" else source)
     asked = ["--only", only, "--patience", patience, "--jobs", "1"]
@@ -247,19 +246,23 @@ def test_clients_stay_for_as_long_as_is_asked_for_and_as_other_checks_take(
 
 
 def test_findings_md_has_every_kind_of_finding() -> None:
-    page = (REPOSITORY / "grader" / "FINDINGS.md").read_text()
+    page = (ROOT / "grader" / "FINDINGS.md").read_text()
     described = set(
         re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (.*?) \|", page, re.M)))
     )
-    kinds = {"lost", "forgot", "withheld", "sleeping"}  # chosen on the way
-    for path in (REPOSITORY / "grader").rglob("*.py"):
+    kinds = {"lost", "forgot", "withheld", "sleeping"}  # chosen at run time
+    for path in (ROOT / "grader").rglob("*.py"):
         if "tests" not in path.parts:
-            kinds |= set(re.findall(r'\bFinding\(\s*"(\w+)"', path.read_text()))
+            kinds |= set(
+                re.findall(
+                    r'\b(?:Finding\(\s*|finding\.kind = )"(\w+)"', path.read_text()
+                )
+            )
     assert kinds == described
 
 
-# What it answers is right, but it takes the server so many milliseconds for each byte,
-# in a sleep or at work.
+# It answers correctly, but takes this many milliseconds for each byte, asleep or at
+# work.
 IN_NAPS_OF_MS = "nanosleep(&(struct timespec){.tv_nsec = 30000000}, NULL);"
 AT_WORK = (
     "struct timespec end, now; clock_gettime(CLOCK_MONOTONIC, &end);"
@@ -268,11 +271,12 @@ AT_WORK = (
 )
 BYTE_BY_BYTE = "for (ssize_t i = 0; i < count; i++) { send(conn, data + i, 1, 0); %s }"
 
-# Waits for trickles for hardly any time.
+# Gives up on trickles almost at once.
 TRICKLED = """
 import sys
-from grader import cli, scene
-scene.TRICKLING_SECONDS = 0.1
+from grader import cli
+from grader.harness import session
+session.TRICKLING_SECONDS = 0.1
 sys.exit(cli.main(["grade", "3", "--only", "echo/line", "--submission", *sys.argv[1:]]))
 """
 
@@ -284,17 +288,18 @@ def test_who_trickles_is_not_waited_for_and_who_works_is(
     report = tmp_path / "result.json"
     folder = submit(3, THEN % (BYTE_BY_BYTE % does + SILENTLY))
     command = ["/usr/bin/python3", "-c", TRICKLED, str(folder), "--json", str(report)]
-    subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=300)
+    subprocess.run(command, cwd=ROOT, capture_output=True, timeout=300)
     (check,) = json.loads(report.read_text())["stages"][0]["checks"]
     assert (check["evidence"].get("kind") == "slow") is is_found, check
 
 
-# Of a program that neither sleeps nor uses much, nothing can be proved. Such a one is
-# hard to be, so the clock is set forward: this one has spun for less than is too much.
+# Nothing can be proved about a program that neither sleeps nor uses much. That is hard
+# to arrange, so we shorten the time: this one has spun for less than would be too much.
 PATIENCELESS = """
 import sys
-from grader import cli, watch
-watch.LAST_RESORT_SECONDS = 0.2
+from grader import cli
+from grader.harness import stuck
+stuck.LAST_RESORT_SECONDS = 0.2
 sys.exit(cli.main(["grade", "3", "--only", "echo/line", "--submission", *sys.argv[1:]]))
 """
 
@@ -306,7 +311,7 @@ def test_where_nothing_can_be_proved_time_decides_at_last(
     folder = submit(3, THEN % "for (;;);")
     command = ["/usr/bin/python3", "-c", PATIENCELESS, str(folder)]
     command += ["--json", str(report)]
-    subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=300)
+    subprocess.run(command, cwd=ROOT, capture_output=True, timeout=300)
     (check,) = json.loads(report.read_text())["stages"][0]["checks"]
     assert check["evidence"]["kind"] == "silent"
     assert "nothing has moved for" in check["details"]

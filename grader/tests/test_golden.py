@@ -1,8 +1,10 @@
-"""Golden files: what fits, and what is kept where lessons vary."""
+"""Golden files: what matches one, and what is kept where lessons vary."""
 
 from __future__ import annotations
 
-from grader.tests.golden import fits, merged, without_chance
+from grader.tests.conftest import Graded
+from grader.tests.golden import fits, lesson, merged, without_chance
+from grader.tests.programs import Program
 
 
 def test_a_tilde_stands_for_any_lines_and_nothing_else_does() -> None:
@@ -21,9 +23,22 @@ def test_what_differs_becomes_a_tilde() -> None:
 
 def test_how_many_bytes_it_was_changes_nothing_in_a_crowd() -> None:
     def told(count: int) -> str:
-        words = "the server reset the connection of somebody, who still had so many"
-        text = f"What is wrong: {words}\n  bytes to get: {count} of them\n"
+        words = "the server reset its connection, which still lacked"
+        text = f"What is wrong: {words}\n  {count} bytes\n"
         return without_chance(f"{text}Got: {count} bytes, then the end\n", crowded=True)
 
     assert told(7) == told(1234567)
-    assert "bytes to get: N of them" in told(7)
+    assert "lacked N bytes" in told(7)
+
+
+def test_which_client_it_was_changes_nothing_in_a_crowd() -> None:
+    told = "What is wrong: client {} got a wrong byte\n"
+    assert len({without_chance(told.format(who), crowded=True) for who in "AB"}) == 1
+    assert len({without_chance(told.format(who), crowded=False) for who in "AB"}) == 2
+
+
+def test_a_lesson_that_chance_skipped_is_told_by_itself() -> None:
+    skipped = {"id": "concurrency/burst", "status": "skipped", "details": ""}
+    graded = Graded(1, "", "", {"stages": [{"stage": 3, "checks": [skipped]}]})
+    program = Program("wrong", 3, "edge_triggered_door_takes_one")
+    assert "N of them still wait for accept()" in lesson(program, graded)

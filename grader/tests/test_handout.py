@@ -1,5 +1,5 @@
-"""The handout: all that students need, nothing that would spoil it for them, and no
-broken link to what is missing. Made from a copy of this repository."""
+"""The handout, made from a copy of this repository: it has all that students need,
+nothing that would spoil it for them, and no link to what is missing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from grader.submission import REPOSITORY
+from grader import course
+from grader.course import ROOT
+from grader.tests import toy
 
-RUN = 5  # consecutive lines of code that are nobody's by chance
+RUN = 5  # this many consecutive lines of code are not the same by chance
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -24,10 +26,10 @@ def git(folder: Path, *arguments: str) -> None:
 
 @pytest.fixture(scope="module")
 def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this repository as it is now, all of it committed."""
+    """A copy of this repository as it is now, with everything committed."""
     house = tmp_path_factory.mktemp("house") / "echo-lab"
     left_out = shutil.ignore_patterns(".git", "__pycache__", ".*_cache")
-    shutil.copytree(REPOSITORY, house, ignore=left_out)
+    shutil.copytree(ROOT, house, ignore=left_out)
     git(house, "init", "--quiet")
     git(house, "add", "--all")
     git(house, "commit", "--quiet", "-m", "all")
@@ -46,7 +48,7 @@ def handout(committed: Path) -> Path:
 
 @pytest.fixture
 def house(committed: Path, tmp_path: Path) -> Path:
-    """A copy of the copy, to be changed."""
+    """A copy of that copy, to change."""
     return Path(shutil.copytree(committed, tmp_path / "echo-lab"))
 
 
@@ -83,13 +85,13 @@ def files(folder: Path) -> list[Path]:
 
 
 def targets(folder: Path) -> set[str]:
-    """What the Makefile of FOLDER can make, if there is one."""
+    """The targets in the Makefile of FOLDER, if it has one."""
     makefiles = (path.read_text() for path in folder.glob("Makefile"))
     return set(re.findall(r"^([a-z-]+):", "".join(makefiles), re.MULTILINE))
 
 
 def code(path: Path) -> list[str]:
-    """The lines of PATH that somebody had to think of."""
+    """The lines of PATH that took some thought."""
     lines = (line.strip() for line in path.read_text(errors="replace").splitlines())
     trivial = re.compile(r"\W*|(#include|/\*|\*).*|(return|break|else|default)\W.*")
     return [line for line in lines if not trivial.fullmatch(line)]
@@ -104,21 +106,21 @@ def runs(lines: list[str]) -> set[tuple[str, ...]]:
 
 def test_students_get_stages_as_they_are(handout: Path) -> None:
     for stage in ("1", "2", "3"):
-        ours = files(REPOSITORY / "stages" / stage)
+        ours = files(ROOT / "stages" / stage)
         given = [path for path in ours if path.suffix in (".c", ".h", ".md", ".svg")]
         assert len(given) >= 3
         for path in given:
-            theirs = handout / path.relative_to(REPOSITORY)
+            theirs = handout / path.relative_to(ROOT)
             assert theirs.read_bytes() == path.read_bytes()
     assert os.access(handout / "grader/setup.sh", os.X_OK)
     assert not os.access(handout / "README.md", os.X_OK)
 
 
 def test_no_solution_and_no_program_of_our_tests_is_in_it(handout: Path) -> None:
-    spoilers = files(REPOSITORY / "solutions") + [
+    spoilers = files(ROOT / "solutions") + [
         path
-        for folder in ("programs", "attacks", "golden")
-        for path in files(REPOSITORY / "grader/tests" / folder)
+        for folder in ("stages", "attacks")
+        for path in files(ROOT / "grader/tests" / folder)
     ]
     assert len(spoilers) > 100
     contents = {path.read_bytes() for path in spoilers}
@@ -127,9 +129,7 @@ def test_no_solution_and_no_program_of_our_tests_is_in_it(handout: Path) -> None
 
 
 def test_nothing_in_it_has_lines_of_a_solution(handout: Path) -> None:
-    solved = {
-        r for path in REPOSITORY.glob("solutions/*/*.c") for r in runs(code(path))
-    }
+    solved = {r for path in ROOT.glob("solutions/*/*.c") for r in runs(code(path))}
     assert len(solved) > 100
     for path in files(handout):
         assert not runs(code(path)) & solved, path
@@ -157,7 +157,7 @@ def test_its_workflows_call_what_it_can_make(handout: Path) -> None:
         assert called and set(called) <= targets(handout)
 
 
-# -- that it works --------------------------------------------------------------
+# -- it works -------------------------------------------------------------------
 
 
 def test_make_lists_what_students_can_do_and_refuses_the_rest(handout: Path) -> None:
@@ -171,9 +171,9 @@ def test_make_lists_what_students_can_do_and_refuses_the_rest(handout: Path) -> 
 
 def test_it_grades_as_the_repository_does(handout: Path) -> None:
     done = make(handout, "setup", "grade", "ONLY=start")
-    here = make(REPOSITORY, "grade", "SUBMISSION=stages", "ONLY=start")
+    here = make(ROOT, "grade", "SUBMISSION=stages", "ONLY=start")
     assert done.stdout.partition("\n")[2] == here.stdout
-    assert done.returncode == here.returncode == 2  # make's, for points were lost
+    assert done.returncode == here.returncode == 2  # make's, for lost points
     assert "Stage 3 (tcp_server.c): 0/" in done.stdout
     inside = make(handout / "stages/1", "grade", "ONLY=start/listens")
     assert "Stage 1 (tcp_server.c): 0/10" in inside.stdout
@@ -209,7 +209,7 @@ def test_an_empty_folder_will_do(committed: Path, tmp_path: Path) -> None:
     assert (folder / "README.md").exists()
 
 
-def test_a_folder_is_refused_that_must_not_be_written_to(house: Path) -> None:
+def test_a_folder_that_must_not_be_written_to_is_refused(house: Path) -> None:
     full = house.parent / "full"
     full.mkdir()
     (full / "mine").touch()
@@ -232,7 +232,7 @@ def test_a_folder_is_refused_that_must_not_be_written_to(house: Path) -> None:
     assert not (house / "new").exists()
 
 
-def test_what_cannot_be_written_to_its_end_leaves_nothing_behind(
+def test_a_handout_that_does_not_fit_leaves_nothing_behind(
     committed: Path, tmp_path: Path
 ) -> None:
     within_bounds = ["/usr/bin/prlimit", "--fsize=12000"]
@@ -241,7 +241,7 @@ def test_what_cannot_be_written_to_its_end_leaves_nothing_behind(
     assert os.listdir(tmp_path) == []
 
 
-# -- whence it is taken -----------------------------------------------------------
+# -- where it comes from -----------------------------------------------------------
 
 
 def test_work_in_progress_is_not_handed_out(house: Path) -> None:
@@ -253,8 +253,18 @@ def test_work_in_progress_is_not_handed_out(house: Path) -> None:
     done = make_handout(house, folder)
     assert (folder / "stages/3/tcp_server.c").read_text() == starter
     assert not (folder / "stages/3/notes.txt").exists()
-    told = "what changed in stages/3/tcp_server.c and 1 more is not in it"
+    told = "changes to stages/3/tcp_server.c and 1 more are not in it"
     assert done.returncode == 0 and told in done.stdout
+
+
+def test_what_is_not_committed_is_not_in_the_autograder(house: Path) -> None:
+    new = max(course.stages()) + 1
+    toy.add_to(house, new)
+    done = make(house, "gradescope", "FILE=a.zip")
+    assert done.returncode == 0 and "It is as committed: changes to" in done.stdout
+    done = make(house, "gradescope", "FILE=b.zip", f"STAGE={new}")
+    assert f"grader: stage {new} is not committed" in done.stderr
+    assert done.returncode == 2 and not (house / "b.zip").exists()
 
 
 def test_a_solution_in_stages_is_refused(house: Path) -> None:
@@ -275,11 +285,11 @@ def test_a_repository_inside_another_one_is_handed_out_as_committed(
     (house / "stages/1/tcp_server.c").write_text("solved")
     folder = course / "new"
     done = make_handout(house, folder)
-    assert "what changed in stages/1/tcp_server.c is not in it" in done.stdout
+    assert "changes to stages/1/tcp_server.c are not in it" in done.stdout
     assert _contents(folder) == _contents(handout)
 
 
-def test_without_git_all_is_taken_but_what_was_built(
+def test_without_a_repository_all_is_taken_but_what_git_would_ignore(
     house: Path, handout: Path
 ) -> None:
     shutil.rmtree(house / ".git")
@@ -294,6 +304,45 @@ def test_without_git_all_is_taken_but_what_was_built(
     assert _contents(folder) == _contents(handout)
 
 
+def test_without_a_repository_gitignore_means_what_it_means_to_git(house: Path) -> None:
+    shutil.rmtree(house / ".git")
+    with open(house / ".gitignore", "a") as ignored:
+        ignored.write("/stages/**/notes/\n*.txt\n!keep.txt\nodd\\ name\n")
+    (house / "stages/2/.gitignore").write_text("key.md\n")
+    kept = ["stages/1/keep.txt", "stages/1/key.md", "stages/notes.md"]
+    left = ["stages/1/drop.txt", "stages/2/key.md", "stages/3/notes/a.md"]
+    left += ["stages/1/odd name"]
+    for name in kept + left:
+        (house / name).parent.mkdir(exist_ok=True)
+        (house / name).write_text("mine")
+    users = house.parent / "config/git/ignore"
+    users.parent.mkdir(parents=True)
+    users.write_text("key.md\n")
+    folder = house.parent / "new"
+    at_home = ["/usr/bin/env", f"XDG_CONFIG_HOME={house.parent}/config"]
+    done = make_handout(house, folder, at_home)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {name for name in kept + left if (folder / name).exists()} == set(kept)
+
+
+def test_without_a_repository_another_one_inside_is_not_passed_over(
+    house: Path,
+) -> None:
+    shutil.rmtree(house / ".git")
+    git(house / "stages", "init", "--quiet")
+    said = refusal(make_handout(house, house.parent / "new"))
+    assert "stages/ is a git repository of its own" in said
+
+
+@pytest.mark.parametrize("repository", [True, False])
+def test_a_missing_git_is_told(house: Path, repository: bool) -> None:
+    if not repository:
+        shutil.rmtree(house / ".git")
+    without = ["/usr/bin/env", "PATH=/nonexistent"]
+    said = refusal(make_handout(house, house.parent / "new", without))
+    assert "git is not installed" in said
+
+
 def _contents(folder: Path) -> dict[str, tuple[bytes, bool]]:
     return {
         str(path.relative_to(folder)): (path.read_bytes(), os.access(path, os.X_OK))
@@ -304,7 +353,7 @@ def _contents(folder: Path) -> dict[str, tuple[bytes, bool]]:
 
 def test_a_git_repository_that_cannot_be_read_is_told(house: Path) -> None:
     shutil.rmtree(house / ".git")
-    git(house, "init", "--quiet")  # with no commit in it
+    git(house, "init", "--quiet")  # without a commit
     assert "git: fatal: " in refusal(make_handout(house, house.parent / "new"))
 
 

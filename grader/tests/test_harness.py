@@ -1,4 +1,4 @@
-"""The parts of the harness: streams, words, the cell, and what is left behind."""
+"""The parts of the harness: streams, wording, the cell, and what is left behind."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from grader import checks, lesson, procfs
-from grader.checks import as_time_allows
-from grader.difference import around
-from grader.program import Stream
-from grader.submission import REPOSITORY
+from grader import text
+from grader.course import ROOT
+from grader.harness.difference import around
+from grader.kernel import procfs
+from grader.sandbox.output import Stream
+from grader.stages.common import pacing
+from grader.stages.common.pacing import as_time_allows
 from grader.tests.conftest import run_grader
-from grader.transcript import quote
+from grader.text import quote
 
 Submit = Callable[[int, str | bytes | Path], Path]
 
@@ -51,7 +53,7 @@ def test_no_byte_is_shown_in_part(at: int) -> None:
 
 
 def test_what_a_student_prints_cannot_command_a_terminal_or_a_log() -> None:
-    assert lesson.printable("\x1b[2J\a\r::error::x\n") == "\\x1b[2J\\x07\\r::error::x\n"
+    assert text.printable("\x1b[2J\a\r::error::x\n") == "\\x1b[2J\\x07\\r::error::x\n"
 
 
 def test_a_sleeping_process_is_seen_in_its_call() -> None:
@@ -69,7 +71,7 @@ def test_a_sleeping_process_is_seen_in_its_call() -> None:
 def test_what_takes_its_time_is_tried_less_and_what_has_no_processor_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Eight times, a tenth of a second each: asleep, at work, and at work for long."""
+    """Eight tries of a tenth of a second each: asleep, at work, at work for longer."""
 
     def at_work() -> None:
         end = time.thread_time() + 0.1
@@ -81,7 +83,7 @@ def test_what_takes_its_time_is_tried_less_and_what_has_no_processor_is_not(
 
     assert times(at_work) == 8
     assert times(lambda: time.sleep(0.1)) < 8
-    monkeypatch.setattr(checks, "_WORKING_SECONDS", 0.2)
+    monkeypatch.setattr(pacing, "_WORKING_SECONDS", 0.2)
     assert 3 <= times(at_work) < 8
 
 
@@ -108,7 +110,7 @@ def test_who_waits_for_a_timer_that_the_kernel_hides_may_be_woken(
     assert found is woken
 
 
-# A program that says what it can see; it does nothing, wherever it runs.
+# A program that says what it can see; it does nothing else, so it runs anywhere.
 LOOKS_AROUND = """
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,7 +135,7 @@ def test_in_its_cell_a_program_sees_nothing_of_the_machine(
     submit: Submit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITHUB_TOKEN", "secret")
-    folder = submit(1, LOOKS_AROUND % REPOSITORY)
+    folder = submit(1, LOOKS_AROUND % ROOT)
     graded = run_grader("1", "--submission", folder)
     if graded.result["isolation"] == "off":
         pytest.skip("this system does not let us isolate")
@@ -161,7 +163,7 @@ def test_a_killed_grader_leaves_nothing_running(submit: Submit, isolation: str) 
     source = "#include <unistd.h>\nint main(void) { for (;;) sleep(1); }\n"
     command = ["/usr/bin/python3", "-m", "grader", "grade", "1"]
     command += ["--submission", str(submit(1, source)), "--isolation", isolation]
-    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE) as grader:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as grader:
         end = time.monotonic() + 60
         family: list[int] = []
         while not _runs_the_program(family) and time.monotonic() < end:
@@ -189,17 +191,18 @@ def test_a_full_disk_is_said_in_one_line(tmp_path: Path) -> None:
     report = tmp_path / "result.json"
     command = ["/usr/bin/prlimit", "--fsize=10", "/usr/bin/python3", "-m", "grader"]
     command += ["grade", "1", "--json", str(report)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "cannot write" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-# As if the thread that takes the output got a processor only now and then.
+# As if the thread that reads the output rarely got a processor.
 SLOW_READER = """
 import sys, time
-from grader import cli, guard
-guard.Guard.passed = lambda self: time.sleep(1) or ""
+from grader import cli
+from grader.sandbox import limits
+limits.Limiter.passed = lambda self: time.sleep(1) or ""
 sys.exit(cli.main(["grade", "1", "--submission", "solutions", "--only", sys.argv[1]]))
 """
 
@@ -207,7 +210,7 @@ sys.exit(cli.main(["grade", "1", "--submission", "solutions", "--only", sys.argv
 def test_a_line_that_was_printed_is_not_missing_because_nobody_took_it_yet() -> None:
     done = subprocess.run(
         ["/usr/bin/python3", "-c", SLOW_READER, "start/announces"],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         capture_output=True,
         text=True,
     )
@@ -215,7 +218,9 @@ def test_a_line_that_was_printed_is_not_missing_because_nobody_took_it_yet() -> 
 
 
 def test_graders_side_by_side_choose_different_ports() -> None:
-    choose = "from grader.scene import free_port; print(free_port(), flush=True)"
+    choose = (
+        "from grader.harness.ports import free_port; print(free_port(), flush=True)"
+    )
     command = ["/usr/bin/python3", "-c", f"{choose}; input()"]
     with contextlib.ExitStack() as stack:
         chosen = []
@@ -223,7 +228,7 @@ def test_graders_side_by_side_choose_different_ports() -> None:
             one = stack.enter_context(
                 subprocess.Popen(
                     command,
-                    cwd=REPOSITORY,
+                    cwd=ROOT,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                 )

@@ -1,5 +1,5 @@
 """At any pace: programs that hesitate at their system calls, as on a busy machine, get
-the same verdicts from a grader that does so, too (hesitant.h, hesitant_grader.c)."""
+the same verdicts from a grader that hesitates, too (hesitant.h, hesitant_grader.c)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from grader.submission import STAGES
-from grader.tests import matrix
+from grader import course
+from grader.tests import matrix, programs
 from grader.tests.conftest import hesitant_grader, run_grader
-from grader.tests.matrix import Program
 
 Submit = Callable[[int, str | bytes | Path], Path]
 
@@ -63,9 +62,9 @@ def test_a_hesitant_grader_sleeps_at_its_system_calls_and_those_it_starts_do_not
     assert int(done.stdout.split()[0]) < int(sleeps)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", course.stages())
 def test_a_solution_that_hesitates_gets_full_marks(stage: int) -> None:
-    solution = Program("solutions", stage, STAGES[stage])
+    solution = programs.solution(stage)
     graded = matrix.grade(solution, hesitant=True)
     assert {c["message"] for c in graded.checks(stage).values()} == {""}
     assert graded.stage(stage)["score"] == 100
@@ -75,7 +74,7 @@ def test_who_hangs_up_fails_the_check_that_is_about_it_whenever_that_is_seen(
     submit: Submit,
 ) -> None:
     """Here it is seen before the line that start/announces waits for."""
-    source = Program("wrong", 3, "hangs_up_after_a_short_read").source.read_text()
+    source = programs.find("3/hangs_up_after_a_short_read").text
     line = 'printf("[INFO] Client connected to server\\n");'
     left = 'printf("[INFO] Client %d left\\n", fd);'
     assert source.count(line) == source.count(left) == 1

@@ -1,5 +1,5 @@
-"""What a lesson is made of: the story, the bytes that differ, the sanitizers' reports
-in words, and where to read on."""
+"""What a lesson is made of: the transcript, the bytes that differ, the sanitizers'
+reports in words, and where to read on."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ from typing import Any
 
 import pytest
 
-from grader import lesson, rubric
-from grader.difference import around, likeness, parting
-from grader.failure import Failure, Finding
-from grader.grade import Request
-from grader.result import DEFAULT_SEED
-from grader.sanitizer import first_report
-from grader.server import open_sockets, still_waiting
-from grader.submission import REPOSITORY, STAGES
+from grader import course
+from grader.course import DEFAULT_SEED, ROOT
+from grader.grading.request import Request
+from grader.harness import wording
+from grader.harness.difference import around, first_difference, likeness
+from grader.harness.failure import Failure
+from grader.harness.finding import Finding
+from grader.harness.listening import still_waiting
+from grader.harness.server import open_sockets
+from grader.harness.transcript import Line, Transcript
+from grader.lessons import lesson
+from grader.lessons.sanitizer import first_report
+from grader.sandbox.isolation import NoIsolation
 from grader.tests import golden
-from grader.tests.matrix import Program
-from grader.transcript import Line, Transcript
+from grader.tests.programs import Program
 
-# -- the story ----------------------------------------------------------------
+# -- the transcript -----------------------------------------------------------
 
 
 def _crowd() -> Transcript:
@@ -41,10 +45,10 @@ def _words(lines: list[str]) -> list[str]:
 
 
 def _lesson(story: list[Line], **seen: Any) -> str:
-    """What a failure with this STORY, and with what else is SEEN, is taught."""
-    check = rubric.load(3).checks["blocking/never_reads"]
+    """The lesson for a failure with this STORY and with whatever else was SEEN."""
+    check = course.stage(3).checks["blocking/never_reads"]
     failure = Failure(transcript=story, **seen)
-    return lesson.write(lesson.parts(check, 3, failure))
+    return lesson.write(lesson.parts(check, course.stage(3), failure))
 
 
 def _story_in(text: str) -> list[str]:
@@ -73,14 +77,15 @@ def test_a_long_story_keeps_its_ends_and_those_whom_it_is_about() -> None:
 
 @pytest.mark.parametrize("steps", [1, 9, 200])
 def test_the_story_has_what_room_the_rest_of_the_lesson_leaves(steps: int) -> None:
-    finding = Finding("lost", "the program sleeps in epoll_wait() " + "and so on " * 9)
+    words = "the program sleeps in epoll_wait() " + "and so on " * 9
+    finding = Finding("wrong_bytes", likeness=words)
     bytes = "…abcdefg\n        ^ offset 8", "…abcdefgh\n        ^ offset 8"
     transcript = Transcript()
     for number in range(steps):
         transcript.note(f"client {number}", "connects, " + "and does more " * 5)
     text = _lesson(
         transcript.lines("client 7"),
-        message="the other one does not get its bytes back",
+        message="the other client does not get its bytes back",
         expected=bytes[0],
         received=bytes[1],
         finding=finding,
@@ -104,15 +109,15 @@ def test_as_much_is_shown_however_many_digits_the_numbers_have() -> None:
 
 def test_a_step_is_told_to_its_end_and_nothing_is_cut() -> None:
     transcript = Transcript()
-    says = "has sent 756000 bytes in all: the answers wait for the one who is owed"
-    transcript.note("the one that is owed little", says)
+    says = "has sent 756000 bytes in all: the answers wait for the client, which is due"
+    transcript.note("the client with small messages", says)
     first, second = _story_in(_lesson(transcript.lines(""), message="no bytes"))
     assert f"{first.partition(' ms  ')[2]} {second.strip()}".endswith(says)
-    assert second.index(second.strip()) == first.index("the one")
+    assert second.index(second.strip()) == first.index("the client")
 
 
 def test_a_lesson_has_all_its_parts_in_eighty_columns() -> None:
-    finding = Finding("odd", "the program sleeps in epoll_wait() " + "and " * 30)
+    finding = Finding("sanitizer", reported="it is in epoll_wait() " + "and " * 30)
     text = _lesson(
         [Line(1, "", "x" * 200)],
         message="no bytes",
@@ -124,7 +129,7 @@ def test_a_lesson_has_all_its_parts_in_eighty_columns() -> None:
     assert max(map(len, text.splitlines())) <= 78
     for part in (
         "no bytes", "What was done:", "Expected: 5 bytes", "Got: none",
-        "The kernel shows: the program sleeps in epoll_wait()", "  bad\n",
+        "The kernel shows: it is in epoll_wait()", "  bad\n",
         "Requirement 3.7:", "To think about:", "STAGE=3 ONLY=blocking/never_reads\n",
     ):  # fmt: skip
         assert part in text
@@ -144,18 +149,18 @@ def test_the_same_is_run_again_wherever_it_lies_and_with_the_same_seed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def asked(folder: Path, seed: int, at_hand: bool = True) -> str:
-        request = Request(folder, [3], "", seed, "off", is_at_hand=at_hand)
+        request = Request(folder, [3], "", seed, NoIsolation(), is_at_hand=at_hand)
         return request.asked_of_make()
 
-    monkeypatch.chdir(REPOSITORY)
-    assert asked(REPOSITORY / "stages", DEFAULT_SEED) == ""
+    monkeypatch.chdir(ROOT)
+    assert asked(ROOT / "stages", DEFAULT_SEED) == ""
     assert asked(Path("solutions"), DEFAULT_SEED) == "SUBMISSION=solutions"
     told = f"SUBMISSION='{tmp_path}/my own' SEED=7"
     assert asked(tmp_path / "my own", 7) == told
-    check = rubric.load(3).checks["echo/line"]
-    text = lesson.write(lesson.parts(check, 3, Failure("no bytes"), told))
+    check = course.stage(3).checks["echo/line"]
+    text = lesson.write(lesson.parts(check, course.stage(3), Failure("no bytes"), told))
     assert f"Again:    make grade STAGE=3 ONLY=echo/line {told}\n" in text
-    # Whoever grades for others has what is theirs at another place than they.
+    # When grading for others, the submission is not where they have it.
     assert asked(tmp_path, DEFAULT_SEED, at_hand=False) == ""
     monkeypatch.chdir(tmp_path)
     assert asked(tmp_path / "alice", DEFAULT_SEED) == ""
@@ -216,7 +221,7 @@ def test_wrong_bytes_are_known_by_what_they_look_like(
     kind: str, due: bytes, came: bytes, before: bytes
 ) -> None:
     finding = likeness(due, came, before, OTHERS)
-    assert finding and finding.evidence["looks_like"] == kind
+    assert finding and finding.looks_like == kind
 
 
 def test_nothing_is_said_of_bytes_that_look_like_nothing() -> None:
@@ -225,10 +230,10 @@ def test_nothing_is_said_of_bytes_that_look_like_nothing() -> None:
 
 def test_a_part_of_what_came_before_is_not_called_all_of_it() -> None:
     stale = likeness(b"", b"ghijklmn", b"abcdefghijklmnopqrst", OTHERS)
-    assert stale and stale.evidence["looks_like"] == "repeated"
-    assert stale.says.endswith("of the last 14, the first 8")
+    assert stale and stale.looks_like == "repeated"
+    assert wording.says(stale).endswith("the first 8 of the last 14")
     resent = likeness(b"klmnop", b"abcdefghij", b"abcdefghij", OTHERS)
-    assert resent and "the last 10 again" in resent.says
+    assert resent and wording.says(resent).endswith("the last 10")
 
 
 @pytest.mark.parametrize(
@@ -237,7 +242,7 @@ def test_a_part_of_what_came_before_is_not_called_all_of_it() -> None:
     + [(b"a" * 1000, b"a" * n + b"b" * (1000 - n), n) for n in (0, 1, 500, 999)],
 )
 def test_the_first_difference_is_found(due: bytes, came: bytes, at: int) -> None:
-    assert parting(due, came) == at
+    assert first_difference(due, came) == at
 
 
 def test_one_is_not_many() -> None:
@@ -306,17 +311,17 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_sanitizer_report_is_told_in_words(broken: Path, how: int) -> None:
     environment = {"UBSAN_OPTIONS": "print_stacktrace=1", "ASAN_OPTIONS": "color=never"}
     done = subprocess.run([broken, str(how)], env=environment, capture_output=True)
-    report = first_report(done.stderr.decode())
+    report = first_report(done.stderr.decode(), "tcp_server.c")
     assert report
-    # How far away the next NUL is, is chance.
+    # How far away the next NUL is, is a matter of chance.
     says = re.sub(r"(?<=strlen\(\) reads )\d+", "17", report.says)
     assert says == IN_WORDS[how]
     assert report.frames[-1].startswith("in main(), tcp_server.c:")
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", course.stages())
 def test_what_a_lesson_types_and_nobody_has_installed_is_named(stage: int) -> None:
-    text = (REPOSITORY / "stages" / str(stage) / "README.md").read_text()
+    text = (ROOT / "stages" / str(stage) / "README.md").read_text()
     by_hand = text.partition("## Trying it by hand")[2]
     assert "`netcat-openbsd`" in by_hand and "`strace`" in by_hand
 
@@ -325,14 +330,14 @@ def test_what_a_lesson_types_and_nobody_has_installed_is_named(stage: int) -> No
 
 
 def _headings(stage: int) -> set[str]:
-    text = (REPOSITORY / "stages" / str(stage) / "README.md").read_text()
+    text = (ROOT / "stages" / str(stage) / "README.md").read_text()
     headings: list[str] = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return set(headings)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", course.stages())
 def test_where_to_read_on_is_a_heading_of_the_lesson(stage: int) -> None:
-    loaded = rubric.load(stage)
+    loaded = course.stage(stage)
     assert set(loaded.sections) <= set(loaded.requirements)
     sections = {loaded.section_of(check) for check in loaded.checks.values()}
     assert sections <= _headings(stage)
@@ -341,14 +346,14 @@ def test_where_to_read_on_is_a_heading_of_the_lesson(stage: int) -> None:
 
 def test_a_link_leads_to_a_heading_as_github_names_it() -> None:
     assert lesson.anchor("TIME_WAIT, and SO_REUSEADDR") == "time_wait-and-so_reuseaddr"
-    check = rubric.load(3).checks["blocking/never_reads"]
-    *_, on = lesson.parts(check, 3, Failure("no bytes"))
+    check = course.stage(3).checks["blocking/never_reads"]
+    *_, on = lesson.parts(check, course.stage(3), Failure("no bytes"))
     assert on.link == "stages/3/README.md#second-half-never-wait-at-all"
 
 
 def test_the_readme_shows_a_failure_as_the_grader_tells_it() -> None:
     program = Program("wrong", 3, "blocking_send")
-    shown = (REPOSITORY / "README.md").read_text().partition("    ✗ ")[2]
+    shown = (ROOT / "README.md").read_text().partition("    ✗ ")[2]
     shown = shown.partition("\n\n")[0].replace("\n      ", "\n")
     told = golden.without_chance(f"{shown}\n", crowded=False)
     assert told == golden.path(program).read_text()

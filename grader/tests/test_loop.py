@@ -1,5 +1,5 @@
-"""make watch, at a real terminal: whatever way a file is saved, it is graded again,
-and what is told is what changed. Nothing is left of it when it ends."""
+"""make watch, at a real terminal: every way of saving a file starts a grading, which
+reports what changed. Nothing is left behind when it ends."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from grader import procfs, rubric
-from grader.submission import REPOSITORY, STAGES
-from grader.tests.matrix import PROGRAMS
+from grader import course
+from grader.course import ROOT
+from grader.grading.order import in_order
+from grader.kernel import procfs
+from grader.tests import programs
 
-SOLUTIONS = REPOSITORY / "solutions"
+SOLUTIONS = ROOT / "solutions"
 WATCH = ["/usr/bin/env", "--default-signal=INT"]
 WATCH += ["/usr/bin/python3", "-m", "grader", "watch"]
 DONE = "Ctrl-C ends this."
@@ -35,15 +37,14 @@ assert SILENT != SOLVED and SILENT_AND_SLOW_TO_RETURN != SILENT
 
 
 class Watching:
-    """`grader watch` at a terminal of its own; leaves temporary files in TMP."""
+    """`grader watch` at a terminal of its own; its temporary files go to TMP."""
 
     def __init__(self, command: list[str], tmp: Path) -> None:
-        self.tmp = tmp
         self._unread = ""
         self.all = ""
         self.pid, self._terminal = pty.fork()
         if self.pid == 0:
-            os.chdir(REPOSITORY)
+            os.chdir(ROOT)
             os.environ |= {"TMPDIR": str(tmp), "LC_ALL": "C.UTF-8", "TERM": "xterm"}
             os.execv(command[0], command)
         self.settings = termios.tcgetattr(self._terminal)
@@ -79,7 +80,7 @@ class Watching:
         return termios.tcgetattr(self._terminal) == self.settings
 
     def ends(self) -> int:
-        """Its exit status, when it has ended by itself, as it will."""
+        """Wait until it ends by itself, and return its exit status."""
         while self._read():
             pass
         status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
@@ -95,7 +96,7 @@ class Watching:
 
 @pytest.fixture
 def short() -> Iterator[Path]:
-    """A folder with a short name, into which everybody may look."""
+    """A folder with a short name that everybody may read."""
     folder = Path(tempfile.mkdtemp(prefix="loop-"))
     folder.chmod(0o755)
     yield folder
@@ -111,7 +112,7 @@ def tmp(short: Path) -> Path:
 
 @pytest.fixture
 def watch(tmp: Path) -> Iterator[Callable[..., Watching]]:
-    """Starts watching with the arguments given, or with another COMMAND."""
+    """Starts watching with the given arguments, or runs another COMMAND."""
     started = []
 
     def watch(*arguments: str | Path, command: list[str] = WATCH) -> Watching:
@@ -125,17 +126,17 @@ def watch(tmp: Path) -> Iterator[Callable[..., Watching]]:
 
 @pytest.fixture
 def folder(short: Path) -> Path:
-    """A submission with the starters."""
+    """A submission that consists of the starters."""
     ignore = shutil.ignore_patterns("tcp_server", "tcp_client", "*.o")
-    return Path(shutil.copytree(REPOSITORY / "stages", short / "mine", ignore=ignore))
+    return Path(shutil.copytree(ROOT / "stages", short / "mine", ignore=ignore))
 
 
 def source(folder: Path, stage: int) -> Path:
-    return folder / str(stage) / f"{STAGES[stage]}.c"
+    return folder / str(stage) / course.stage(stage).source
 
 
 def screen(said: str) -> list[str]:
-    """The rows that are seen in the end, on a terminal of 80 columns."""
+    """The rows left on a terminal of 80 columns in the end."""
     drawn = said.rpartition("\x1b[H\x1b[2J")[2].replace("\r\n", "\n")
     lines = [line.rpartition("\r\x1b[K")[2] for line in drawn.split("\n")]
     plain = [re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", line) for line in lines]
@@ -143,7 +144,7 @@ def screen(said: str) -> list[str]:
 
 
 def verdicts(said: str) -> dict[str, str]:
-    """The words at the ends of lines about checks, by the checks' titles."""
+    """The last words of each line about a check, by the check's title."""
     plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", said)
     lines = re.findall(r"[✓✗!] +[\d.]+  (\S.*?)  +(\S.*?)\s*$", plain, re.MULTILINE)
     return dict(lines)
@@ -153,19 +154,19 @@ def verdicts(said: str) -> dict[str, str]:
 
 
 def written_over(path: Path, text: str) -> None:
-    """As nano does."""
+    """Save as nano does."""
     path.write_text(text)
 
 
 def replaced(path: Path, text: str) -> None:
-    """As Visual Studio Code does, or sed -i."""
+    """Save as Visual Studio Code or sed -i does."""
     new = path.with_name("new.tmp")
     new.write_text(text)
     os.replace(new, path)
 
 
 def moved_out_of_the_way(path: Path, text: str) -> None:
-    """As vim does, with its swap file, and a copy until all is written."""
+    """Save as vim does, with its swap file, and a copy until all is written."""
     swap = path.with_name(f".{path.name}.swp")
     swap.write_text("swap")
     copy = path.with_name(f"{path.name}~")
@@ -218,7 +219,7 @@ def test_what_is_taken_away_is_waited_for(
     assert watching.ends() == 2
 
 
-# -- what is told ----------------------------------------------------------------
+# -- what it reports --------------------------------------------------------------
 
 
 def test_it_tells_what_is_mended_what_is_still_wrong_and_what_broke_anew(
@@ -231,7 +232,7 @@ def test_it_tells_what_is_mended_what_is_still_wrong_and_what_broke_anew(
     restart = "can be started again at once on the same port"
     first = watching.graded()
     assert verdicts(first) == {announces: "wrong"}
-    assert "/6] " in first  # while it goes on
+    assert "/6] " in first  # while it is running
 
     path.write_text(SILENT_AND_SLOW_TO_RETURN)
     second = watching.graded()
@@ -275,11 +276,11 @@ def test_all_that_is_told_is_on_a_screen_of_24_rows(
     watch: Callable[..., Watching], folder: Path
 ) -> None:
     path = source(folder, 3)
-    wrong = PROGRAMS / "wrong" / "3" / "first_message_only.c"
-    path.write_bytes(wrong.read_bytes())
+    wrong = programs.find("3/first_message_only").text
+    path.write_text(wrong)
     watching = watch("3", "--submission", folder)
     watching.graded()
-    path.write_bytes(wrong.read_bytes() + b"\n")
+    path.write_text(wrong + "\n")
     seen = screen(watching.graded())
     assert len(seen) <= 24 and seen[0] == f"Stage 3: {path}"
     text = "\n".join(seen)
@@ -298,7 +299,7 @@ def test_the_first_error_is_on_the_screen_however_many_follow(
     seen = screen(watching.graded())
     assert len(seen) <= 24 and "it does not compile:" in seen[1]
     assert seen[2].startswith(f"    {path}:1:25: error:")
-    assert any(line.endswith("lines more") for line in seen)
+    assert any(line.endswith("more lines") for line in seen)
 
 
 def test_when_all_is_well_the_next_stage_follows(
@@ -373,7 +374,7 @@ def test_ctrl_c_leaves_nothing_behind(
     assert list(tmp.iterdir()) == []
     assert watching.has_terminal_as_before()
     assert watching.all.endswith("\r\x1b[K")
-    assert "\x1b[?" not in watching.all  # neither hidden cursor nor another screen
+    assert "\x1b[?" not in watching.all  # no hidden cursor, no other screen
     assert "Traceback" not in watching.all and "interrupted" not in watching.all
 
 
@@ -401,13 +402,13 @@ def test_make_watch_ends_by_ctrl_c_without_complaint(
     assert "Error" not in watching.all
 
 
-# -- elsewhere than at a terminal ------------------------------------------------
+# -- without a terminal ----------------------------------------------------------
 
 
 def test_in_a_pipe_there_are_plain_lines(folder: Path) -> None:
     with subprocess.Popen(
         [*WATCH, "3", "--only", "start", "--submission", str(folder)],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -445,7 +446,7 @@ def test_what_cannot_be_watched_is_said_in_one_line(
     shutil.rmtree(folder / "2")
     done = subprocess.run(
         [*WATCH, *(argument.format(folder=folder) for argument in arguments)],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=60,
@@ -459,9 +460,9 @@ def test_what_cannot_be_watched_is_said_in_one_line(
 
 
 def test_what_comes_first_comes_after_what_it_builds_on() -> None:
-    checks = rubric.load(3).checks
-    assert list(rubric.in_order(checks, ())) == list(checks)
-    ordered = list(rubric.in_order(checks, ("resources/idle", "blocking/memory", "x")))
+    checks = course.stage(3).checks
+    assert list(in_order(checks, ())) == list(checks)
+    ordered = list(in_order(checks, ("resources/idle", "blocking/memory", "x")))
     assert sorted(ordered) == sorted(checks)
     assert ordered[:6] == [
         "start/listens",
@@ -471,5 +472,5 @@ def test_what_comes_first_comes_after_what_it_builds_on() -> None:
         "blocking/memory",
         "resources/idle",
     ]
-    chosen = rubric.select(rubric.load(3), "blocking")
-    assert next(iter(rubric.in_order(chosen, ("blocking/memory",)))) in chosen
+    chosen = course.stage(3).select("blocking")
+    assert next(iter(in_order(chosen, ("blocking/memory",)))) in chosen

@@ -1,4 +1,4 @@
-"""The table of wrong programs is held to, and what is asked of it by name."""
+"""The table that wrong programs are held to, and how to choose some by name."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import subprocess
 
 import pytest
 
-from grader.submission import REPOSITORY
+from grader.course import ROOT
 from grader.tests.conftest import Graded
-from grader.tests.matrix import Program
+from grader.tests.matrix import disagreement
+from grader.tests.programs import Program
 
-# Must fail echo/pause, and may fail any other; must fail one, and may fail none.
+# One must fail echo/pause and may fail any other; one must fail one and may fail none.
 TIMED = Program("wrong", 3, "forgets_after_a_pause")
 UNTIMED = Program("wrong", 3, "single_letter_command")
 
 
 def _graded(**statuses: str) -> Graded:
-    """A result of stage 3: echo_pause="failed" stands for that check's."""
+    """A result of stage 3; echo_pause="failed" sets the check echo/pause."""
     checks = [
         {
             "id": name.replace("_", "/", 1),
@@ -51,8 +52,8 @@ def _graded(**statuses: str) -> Graded:
 def test_what_the_table_does_not_say_is_a_disagreement(
     program: Program, statuses: dict[str, str], words: str
 ) -> None:
-    assert program.disagreement(_graded(**statuses)).startswith(words)
-    assert bool(program.disagreement(_graded(**statuses))) is bool(words)
+    assert disagreement(program, _graded(**statuses)).startswith(words)
+    assert bool(disagreement(program, _graded(**statuses))) is bool(words)
 
 
 @pytest.mark.parametrize("tool", ["matrix", "golden"])
@@ -60,7 +61,7 @@ def test_what_the_table_does_not_say_is_a_disagreement(
 def test_a_name_that_no_program_has_is_said_in_one_line(tool: str, name: str) -> None:
     done = subprocess.run(
         ["/usr/bin/python3", "-m", f"grader.tests.{tool}", "blocking_send", name],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=60,

@@ -1,4 +1,4 @@
-"""The milestones: what they say, and that a program cannot say it for them."""
+"""The milestones: what they say, and that no program can say it for them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from grader.ladder import parse
+from grader.course import ROOT
+from grader.grading.milestones import parse
 from grader.tests.conftest import run_grader
 
 Submit = Callable[[int, str | bytes | Path], Path]
@@ -38,13 +39,30 @@ def test_only_signed_lines_are_milestones() -> None:
     )
 
 
-def test_who_waits_for_somebody_who_has_left_is_told_that_this_is_tried() -> None:
-    log = "".join(
-        f"T0KEN failed {name} Test timeout expired\n"
-        for name in ("recv_all", "connect")
+def test_a_stage_can_say_more_of_a_function_that_does_not_end() -> None:
+    stuck = "Test timeout expired"
+    log = f"T0KEN failed a {stuck}\nT0KEN failed b {stuck}; the server may leave\n"
+    other, waits = parse(log + "T0KEN end\n", "T0KEN")
+    assert "still waiting" in other.message
+    assert waits.message == other.message + "; the server may leave"
+
+
+def test_who_waits_for_a_server_that_has_left_is_told_that_this_is_tried(
+    submit: Submit,
+) -> None:
+    solved = (ROOT / "solutions/2/tcp_client.c").read_text()
+    waits = "#define recv(...) recv_more(__VA_ARGS__)\n" + solved
+    more = (
+        "#include <sys/socket.h>\n"
+        "static ssize_t recv_more(int fd, void *data, size_t length, int flags)\n"
+        "{ ssize_t n; while ((n = recv(fd, data, length, flags)) == 0) ; return n; }\n"
     )
-    waits, other = parse(log + "T0KEN end\n", "T0KEN")
-    assert waits.message.startswith(other.message + "; the server may leave early")
+    graded = run_grader("2", "--submission", submit(2, more + waits))
+    said = {m["name"]: m["message"] for m in graded.stage(2)["milestones"]}
+    assert said["recv_all"].endswith(
+        "the server may leave early, and that has to end it, too"
+    )
+    assert not said["send_all"]
 
 
 @pytest.mark.parametrize("end", ["", "T0KEN en", "token end\n"])
@@ -90,7 +108,7 @@ def test_the_milestones_fail_for_wrong_functions_and_missing_ones(
     assert "reported already" in said["loop_attach"]
 
 
-# To be put into a program: prints what a log of milestones could look like.
+# To put into a program: prints what looks like a log of milestones.
 FORGES = """
 #include "tcp_server.h"
 #include <stdio.h>
@@ -124,7 +142,7 @@ BY_THEMSELVES = {
 
 
 def _milestones(submit: Submit, source: str) -> dict[str, dict[str, Any]]:
-    """The milestones of stage 3 of a program, by name."""
+    """The milestones of stage 3 for a program, by name."""
     graded = run_grader("3", "--submission", submit(3, source))
     found = graded.stage(3)["milestones"]
     named = {milestone["name"]: milestone for milestone in found}
@@ -153,7 +171,7 @@ def test_what_runs_before_main_and_cannot_be_left_out_is_told(submit: Submit) ->
     assert milestone["message"].startswith("what runs before main() cannot be left out")
 
 
-# The loader runs what chooses a function; here it takes the token, and signs.
+# The loader runs an ifunc's resolver; here that takes the token, and forges a result.
 CHOOSES = """
 static int right(int port) { return port; }
 static int (*choose(void))(int)
@@ -188,7 +206,7 @@ def test_a_function_that_ends_the_program_has_not_passed(
     assert found["create_server"]["message"] == "it ended the whole program"
 
 
-# What has a name of Check's, or of the tests', is another function.
+# Functions with the names of Check's or of the tests' are not called instead of those.
 NAMED_LIKE_OTHERS = """
 #define NAMED(name) void name(void) { forge(); }
 NAMED(suite_create) NAMED(srunner_run_all) NAMED(srunner_results) NAMED(tr_rtype)
@@ -202,7 +220,7 @@ def test_functions_named_like_those_of_check_are_not_called(submit: Submit) -> N
     assert found["create_server"]["message"].startswith("there is no function")
 
 
-# Does harm only in a cell: where it sees neither of our namespaces.
+# Does harm only in a cell: where neither of our namespaces is to be seen.
 HARMS = """
 #include <errno.h>
 #include <fcntl.h>

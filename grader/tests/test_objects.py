@@ -1,5 +1,5 @@
-"""The grader's own objects: compiled once, anew when something changed, and never
-needed."""
+"""The grader's own objects: compiled once, again when something changed, and never
+required."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from grader import objects
+from grader.grading import objects
+from grader.sandbox.isolation import NoIsolation
 
 FLAGS = ("-std=gnu17",)
 SOURCE = '#include "answer.h"\nint answer(void)\n{\n\treturn ANSWER;\n}\n'
@@ -16,7 +17,7 @@ SOURCE = '#include "answer.h"\nint answer(void)\n{\n\treturn ANSWER;\n}\n'
 
 @pytest.fixture(name="source")
 def _source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A source that includes answer.h; what is made of it is kept below tmp_path."""
+    """A source that includes answer.h; its objects are kept below tmp_path."""
     monkeypatch.setattr(objects, "_KEPT", tmp_path / "kept")
     (tmp_path / "answer.h").write_text("#define ANSWER 42\n")
     source = tmp_path / "answer.c"
@@ -25,11 +26,11 @@ def _source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _made(source: Path, place: str, flags: tuple[str, ...] = FLAGS) -> str:
-    """What there is to link with in a new PLACE."""
+    """Link in a new PLACE; return the name of the file to link with."""
     folder = source.with_name(place)
     folder.mkdir()
     headers = [source.with_name("answer.h")]
-    name = objects.link_with(folder, source, headers, flags, "off")
+    name = objects.link_with(folder, source, headers, flags, NoIsolation())
     assert (folder / name).is_file()
     return name
 

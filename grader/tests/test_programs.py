@@ -1,5 +1,5 @@
-"""The grader is graded: each wrong program loses what its mistake costs, and says
-why; each unusual but right one loses nothing (see matrix.py)."""
+"""The grader is graded: each wrong program loses what its mistake costs, and its lesson
+says why; each unusual but right one loses nothing (see matrix.py)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from grader import causes, rubric
-from grader.submission import REPOSITORY, STAGES
+from grader import course
+from grader.course import ROOT
+from grader.lessons import causes
 from grader.tests import golden, matrix
 from grader.tests.closing import show_at_the_end
 from grader.tests.conftest import Graded
-from grader.tests.matrix import Program
+from grader.tests.programs import Program, programs
 
 Verdicts = dict[Program, Future[Graded]]
 
@@ -24,13 +25,13 @@ _TOLD_AGAIN: list[str] = []
 
 @pytest.fixture(scope="module")
 def graded(request: pytest.FixtureRequest) -> Iterator[Verdicts]:
-    """All programs that are asked for, being graded in the background."""
+    """All programs that were asked for, being graded in the background."""
     wanted = {
         item.callspec.params["program"]
         for item in request.session.items
         if hasattr(item, "callspec") and "program" in item.callspec.params
     }
-    # The slow ones first, so that none is waited for alone at the end.
+    # Start with the slow ones, so that none is waited for alone at the end.
     ordered = sorted(wanted, key=lambda program: (-program.stage, program))
     with ThreadPoolExecutor(matrix.AT_ONCE) as pool:
         verdicts = {program: pool.submit(matrix.grade, program) for program in ordered}
@@ -44,39 +45,39 @@ def graded(request: pytest.FixtureRequest) -> Iterator[Verdicts]:
         show_at_the_end(request.config, title, "\n".join(_TOLD_AGAIN))
 
 
-@pytest.mark.parametrize("program", matrix.programs("right"), ids=str)
+@pytest.mark.parametrize("program", programs("right"), ids=str)
 def test_an_unusual_but_right_program_loses_nothing(
     graded: Verdicts, program: Program
 ) -> None:
     done = graded[program].result()
-    assert program.disagreement(done) == ""
+    assert matrix.disagreement(program, done) == ""
     assert (done.status, done.stage(program.stage)["score"]) == (0, 100)
 
 
-@pytest.mark.parametrize("program", matrix.programs("wrong"), ids=str)
+@pytest.mark.parametrize("program", programs("wrong"), ids=str)
 def test_a_wrong_program_loses_what_its_mistake_costs(
     graded: Verdicts, program: Program
 ) -> None:
     done = graded[program].result()
-    assert program.disagreement(done) == ""
+    assert matrix.disagreement(program, done) == ""
     assert done.status == 1
 
 
 def _told(graded: Verdicts, program: Program) -> Iterator[Graded]:
-    """What was said of PROGRAM; and, if that is not it, when it is graded again. Which
-    of two things is seen first can be chance, and then the lesson is about that one; a
-    word that was changed is changed each time."""
+    """The result for PROGRAM; and, if that does not fit, one more. Chance may decide
+    which of two things is seen first, and the lesson is then about that one; changed
+    wording differs every time."""
     yield graded[program].result()
     for _ in range(2):
         _TOLD_AGAIN.append(str(program))
         yield matrix.grade(program)
 
 
-@pytest.mark.parametrize("program", matrix.programs("wrong"), ids=str)
+@pytest.mark.parametrize("program", programs("wrong"), ids=str)
 def test_its_lesson_is_word_for_word_what_was_reviewed(
     graded: Verdicts, program: Program
 ) -> None:
-    """After a change that is meant: make golden, and look at the difference."""
+    """After a deliberate change: make golden, and look at the difference."""
     reviewed = golden.path(program).read_text()
     lessons = (golden.lesson(program, once) for once in _told(graded, program))
     others = list(itertools.takewhile(lambda x: not golden.fits(x, reviewed), lessons))
@@ -93,45 +94,63 @@ def test_its_lesson_is_word_for_word_what_was_reviewed(
 def test_the_third_lesson_promises_the_points_that_there_are(
     graded: Verdicts, program: Program, words: str
 ) -> None:
-    lesson = (REPOSITORY / "stages" / "3" / "README.md").read_text()
+    lesson = (ROOT / "stages" / "3" / "README.md").read_text()
     promised = re.search(words, " ".join(lesson.split()))
     done = graded[program].result()
     assert promised and int(promised[1]) == done.stage(3)["score"]
 
 
 SHOWN = [
-    (cause, Program("wrong", int(name[0]), name[2:]))
-    for cause in causes.table()
+    (cause, Program("wrong", number, name))
+    for number, stage in course.stages().items()
+    for cause in causes.table(stage)
     for name in cause.shown_by
 ]
+
+
+# Causes that are told only if a check is asked for by itself (ONLY=): with all others
+# it is skipped, since one that it needs fails. How each begins, who is told it, where.
+SHOWN_ALONE = {
+    "It does not listen where it should": (
+        Program("wrong", 1, "port_byte_order"),
+        "echo/line",
+    ),
+    "It does not connect": (Program("wrong", 2, "ignores_port"), "lines/one"),
+}
+
+
+def _is_told(text: str, program: Program, done: Graded) -> bool:
+    """Whether one of PROGRAM's lessons gives the likely cause that begins with TEXT."""
+    wanted = re.sub(r"\\{\w+\\}", ".*", re.escape(f"Likely cause: {text}"))
+    checks = done.checks(program.stage).values()
+    return any(
+        re.search(wanted, " ".join(check["details"].split())) for check in checks
+    )
 
 
 @pytest.mark.parametrize("cause, program", SHOWN, ids=[str(p) for _, p in SHOWN])
 def test_a_cause_is_told_to_whom_it_is_about(
     graded: Verdicts, cause: causes.Cause, program: Program
 ) -> None:
-    text = re.sub(r"\\{\w+\\}", ".*", re.escape(f"Likely cause: {cause.text}"))
-    assert any(
-        re.search(text, " ".join(check["details"].split()))
-        for once in _told(graded, program)
-        for check in once.checks(program.stage).values()
-    )
+    told = _told(graded, program)
+    assert any(_is_told(cause.text, program, once) for once in told)
 
 
-def test_every_wrong_program_is_in_the_table_and_the_other_way_round() -> None:
-    listed = {
-        Program("wrong", int(stage), name)
-        for stage, names in matrix.TABLE.items()
-        for name in names
-    }
-    assert listed == set(matrix.programs("wrong"))
+@pytest.mark.parametrize(
+    "begins, program, id",
+    [(begins, *whom) for begins, whom in SHOWN_ALONE.items()],
+    ids=SHOWN_ALONE,
+)
+def test_a_cause_is_told_where_a_check_is_asked_for_by_itself(
+    begins: str, program: Program, id: str
+) -> None:
+    assert _is_told(begins, program, matrix.grade(program, only=id))
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", course.stages())
 def test_every_check_has_a_wrong_program_that_only_it_catches(stage: int) -> None:
-    caught = {
-        entry["must"][0]
-        for entry in matrix.TABLE[str(stage)].values()
-        if len(entry["must"]) == 1
-    }
-    assert set(rubric.load(stage).checks) - caught == set()
+    fail = [p.header.must for p in programs("wrong") if p.stage == stage]
+    caught = {id for must in fail if len(must) == 1 for id in must}
+    uncaught = [id for id in course.stage(stage).checks if id not in caught]
+    wanted = f"grader/tests/stages/{stage}/wrong needs programs that must fail only"
+    assert not uncaught, f"{wanted} {', '.join(uncaught)}"

@@ -1,6 +1,7 @@
-"""grade.yml, its steps run as they stand there, for pull requests of all kinds.
+"""grade.yml: runs its steps as written, for pull requests of all kinds.
 
-Each pull request is a branch of a real repository, made of this work tree's files.
+Each pull request is a branch of a real repository, made from the files of this work
+tree.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ from typing import Any
 
 import pytest
 
-from grader import isolation
-from grader.failure import CannotGrade
+from grader.course import ROOT, stages
+from grader.errors import CannotGrade
 from grader.github import changes, pull_request
 from grader.github.changes import Changes, touched
-from grader.submission import REPOSITORY
-from grader.tests import runner
+from grader.sandbox import namespaces
+from grader.tests import programs, runner
 from grader.tests.conftest import session_members
-from grader.tests.matrix import PROGRAMS
 from grader.tests.runner import Run, Runner, commit, git
 
 GRADE = ".github/workflows/grade.yml"
-WRONG = REPOSITORY / "grader/tests/programs/wrong/1/overflow_by_one.c"
+WRONG = "1/overflow_by_one"
+ALL = list(stages())
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +42,12 @@ Pull = Callable[[Edit], Run]
 
 @pytest.fixture
 def pull(course: Path, tmp_path: Path) -> Pull:
-    """Makes a pull request with an edit, and runs the workflow on it."""
+    """Opens a pull request with an edit, and runs the workflow on it."""
     return lambda edit: pull_from(course, tmp_path, edit)
 
 
 def pull_from(course: Path, place: Path, edit: Edit) -> Run:
-    """What the workflow makes of a pull request to COURSE with an EDIT."""
+    """What the workflow does with a pull request to COURSE with an EDIT."""
     fork = place / "fork"
     git(place, "clone", "--quiet", f"file://{course}", str(fork))
     edit(fork)
@@ -70,7 +71,7 @@ def result_of(run: Run) -> dict[str, Any]:
 
 
 def commands(run: Run) -> list[str]:
-    """The workflow commands that a runner would obey in the log of RUN."""
+    """The workflow commands in the log of RUN that a runner would obey."""
     obeyed = []
     resume = ""
     for line in run.log.splitlines():
@@ -104,11 +105,13 @@ def test_the_stage_that_is_touched_is_graded_and_passes(pull: Pull) -> None:
 
 
 def test_what_failed_is_shown_at_its_line(pull: Pull) -> None:
-    run = pull(lambda fork: shutil.copy(WRONG, fork / "stages/1/tcp_server.c"))
+    source = programs.find(WRONG).text
+    line = source.partition("buffer[n] = ")[0].count("\n") + 1
+    run = pull(lambda fork: (fork / "stages/1/tcp_server.c").write_text(source))
     assert (run.status, result_of(run)["score"]) == (0, 96)
     (error,) = commands(run)
     assert error.startswith(
-        "::error file=stages/1/tcp_server.c,line=83,title=1.10 uses"
+        f"::error file=stages/1/tcp_server.c,line={line},title=1.10 uses"
     )
     assert "ONLY=memory/sanitizers" in error
     assert "memory/sanitizers" in run.summary
@@ -120,7 +123,7 @@ def test_fewer_points_than_asked_for_do_not_pass(pull: Pull) -> None:
         source.write_text("int main(void) {\n  return x;\n}\n")
 
     run = pull(spoil)
-    assert run.status == 2  # make's, for the grader's 1
+    assert run.status == 2  # the status of make, where the grader's is 1
     assert "Not passed: 0 of 100 points; 60" in run.log
     error, *others = commands(run)
     where = "file=stages/1/tcp_server.c,line=2,col=10,title=The compiler"
@@ -138,10 +141,10 @@ def test_a_pull_request_that_touches_no_stage_passes(pull: Pull) -> None:
 def test_a_handouts_own_workflow_grades_as_ours_does(tmp_path: Path) -> None:
     handout = tmp_path / "handout"
     command = ["make", "-s", "handout", f"DIR={handout}"]
-    subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     git(handout, "init", "--quiet", "--initial-branch=main")
     commit(handout)
-    solution = REPOSITORY / "solutions/1/tcp_server.c"
+    solution = ROOT / "solutions/1/tcp_server.c"
     run = pull_from(
         handout, tmp_path, lambda fork: shutil.copy(solution, fork / "stages/1")
     )
@@ -161,16 +164,16 @@ def test_a_fault_of_the_grader_is_no_grade(tmp_path: Path, fault: str) -> None:
 
 
 def _starts_slowly(fork: Path) -> object:
-    """Hand in what takes longer to grade than a busy machine takes to begin with it."""
-    source = PROGRAMS / "right/3/slow_start.c"
-    return shutil.copy(source, fork / "stages/3/tcp_server.c")
+    """Hand in a program that grades for longer than a busy machine needs to start."""
+    source = programs.find("right/3/slow_start").text
+    return (fork / "stages/3/tcp_server.c").write_text(source)
 
 
 @pytest.mark.parametrize(
     "allowed, words",
     [
         ("1, 60", "Not graded: the grader could not finish"),  # it ends by itself
-        ("60, -45", "Not graded: the grader was not done after 1 minutes"),
+        ("60, -45", "Not graded: the grader did not finish in 1 minutes"),
     ],
 )
 def test_a_grading_that_takes_too_long_is_ended_and_told(
@@ -190,7 +193,7 @@ def test_a_grading_that_takes_too_long_is_ended_and_told(
 
 
 def test_a_grading_is_ended_before_the_job_is() -> None:
-    job = runner.load(REPOSITORY / GRADE)["jobs"]["grade"]
+    job = runner.load(ROOT / GRADE)["jobs"]["grade"]
     assert pull_request._SECONDS / 60 <= job["timeout-minutes"] - 10
 
 
@@ -201,8 +204,8 @@ print("::error::from the head")
 """
 SPIES = [
     "conftest.py", "stages/conftest.py", "stages/1/conftest.py", "sitecustomize.py",
-    "stages/json.py", "stages/1/grader.py", "stages/pytest.py", "grader/grade.py",
-    "grader/__init__.py",
+    "stages/json.py", "stages/1/grader.py", "stages/pytest.py",
+    "grader/grading/grade.py", "grader/__init__.py",
 ]  # fmt: skip
 ODD_NAME = "a\n::error::pwned @teacher ![x](x.example) <img src=x>`"
 
@@ -216,8 +219,8 @@ def test_a_hostile_pull_request_gets_what_its_stages_deserve(
         spy = SPY.format(spoils=str(spoils))
         for name in SPIES:
             (fork / name).write_text(spy)
-        rubric = fork / "grader/rubric.toml"
-        rubric.write_text(rubric.read_text().replace("_with = 60", "_with = 1"))
+        rules = fork / "grader/stages/course.toml"
+        rules.write_text(rules.read_text().replace("_with = 60", "_with = 1"))
         (fork / "Makefile").write_text(f"%:\n\ttouch {spoils}\n")
         (fork / GRADE).write_text("on: push\n")
         (fork / ODD_NAME).write_text("")
@@ -247,7 +250,8 @@ def test_a_hostile_pull_request_gets_what_its_stages_deserve(
     assert warning.startswith("::warning file=stages/1/tcp_server.c,line=1,")
     assert not re.search(r"(?m)^::error|##\[", warning)
     of_workflow, others = run.summary.split("files outside `stages/`")
-    assert f"own version: `{GRADE}`" in of_workflow and GRADE not in others
+    assert f"version of the workflow that grades it: `{GRADE}`" in of_workflow
+    assert GRADE not in others
     assert "no effect" in others and "`Makefile`" in others
     assert f"which may change this grade: {GRADE}" in run.log
     for markup in ("<img", "![x]"):  # only ever as code
@@ -287,8 +291,9 @@ def test_where_nobody_can_tell_what_is_touched_all_is_graded(pull: Pull) -> None
                 source.write_text("none")
 
     run = pull(part)
-    assert [stage["stage"] for stage in result_of(run)["stages"]] == [1, 2, 3]
-    assert "could not be told" in run.log and "could not be told" in run.summary
+    assert [stage["stage"] for stage in result_of(run)["stages"]] == ALL
+    for told in (run.log, run.summary):
+        assert "It is not known which stages are touched" in told
 
 
 def test_what_is_moved_out_of_a_stage_touches_it(course: Path, tmp_path: Path) -> None:
@@ -310,7 +315,7 @@ def test_a_repository_cannot_have_git_run_what_it_likes(
         ["git", "unpack-objects", "-q"], cwd=head, stdin=(tmp_path / "pack").open("rb"),
         check=True,
     )  # fmt: skip
-    # An object that is not there is asked for, from a place with a program in it.
+    # Ask for an object that does not exist, from a folder that contains a program.
     blob = git(head, "rev-parse", "HEAD:stages/1/tcp_server.c")
     (head / ".git/objects" / blob[:2] / blob[2:]).unlink()
     for name, value in {
@@ -333,8 +338,8 @@ def test_who_interrupts_it_leaves_nothing_running(course: Path, tmp_path: Path) 
     command = ["/usr/bin/python3", "-m", "grader", "pull-request"]
     with subprocess.Popen(
         [*command, str(tmp_path / "head"), "--out", str(tmp_path / "out")],
-        cwd=REPOSITORY,
-        env={"PATH": "/usr/bin:/bin"},  # no event of a runner's that runs these tests
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin"},  # no event of a runner that runs us
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -357,7 +362,7 @@ def test_who_interrupts_it_leaves_nothing_running(course: Path, tmp_path: Path) 
         ("{", "is not JSON"),
         ("[]", "is not an object"),
         ("{}", "the event has no pull_request.head.sha"),
-        ('{"pull_request": {"head": {"sha": "--output=x"}}}', "is no commit"),
+        ('{"pull_request": {"head": {"sha": "--output=x"}}}', "is not a commit"),
     ],
 )
 def test_an_event_that_makes_no_sense_is_told(
@@ -366,7 +371,7 @@ def test_an_event_that_makes_no_sense_is_told(
     (tmp_path / "event").write_text(happened)
     done = subprocess.run(
         ["/usr/bin/python3", "-m", "grader", "pull-request", str(course)],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         env={"PATH": "/usr/bin:/bin", "GITHUB_EVENT_PATH": str(tmp_path / "event")},
         capture_output=True,
         text=True,
@@ -380,7 +385,7 @@ def test_an_event_that_makes_no_sense_is_told(
 )
 def test_what_make_was_not_told_is_asked_for(target: str, wanted: str) -> None:
     done = subprocess.run(
-        ["make", target], cwd=REPOSITORY, env={"PATH": "/usr/bin:/bin"},
+        ["make", target], cwd=ROOT, env={"PATH": "/usr/bin:/bin"},
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 2
@@ -391,11 +396,11 @@ def test_user_namespaces_are_allowed_where_they_are_forbidden(tmp_path: Path) ->
     (tmp_path / "kernel").mkdir()
     setting = tmp_path / "kernel/apparmor_restrict_unprivileged_userns"
     setting.write_text("1\n")
-    assert isolation.forbidden(tmp_path)
-    (said,) = isolation.allow(tmp_path)
+    assert namespaces.forbidden(tmp_path)
+    (said,) = namespaces.allow(tmp_path)
     assert said.startswith("isolation: set kernel.apparmor_restrict_unprivileged_")
-    assert not isolation.forbidden(tmp_path)
-    assert isolation.allow(tmp_path) == []
+    assert not namespaces.forbidden(tmp_path)
+    assert namespaces.allow(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -403,8 +408,8 @@ def test_user_namespaces_are_allowed_where_they_are_forbidden(tmp_path: Path) ->
     [
         (["stages/2/tcp_client.c", "stages/3/README.md"], [2, 3], []),
         (["stages/3"], [3], []),
-        (["stages"], [1, 2, 3], []),
-        (["stages/4/x.c", "stages/README.md", "stages/31/x"], [], []),
+        (["stages"], ALL, []),
+        (["stages/99/x.c", "stages/README.md", "stages/31/x"], [], []),
         (["x/stages/1/x.c", "stages2/1/x"], [], ["stages2/1/x", "x/stages/1/x.c"]),
         ([], [], []),
     ],

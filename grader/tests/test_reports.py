@@ -1,5 +1,5 @@
-"""The report as a page and as Markdown, seen as readers see them: in a browser, on a
-phone, in the dark; and what a student's program printed stays text in both."""
+"""The report as a page and as Markdown, as readers see it: in a browser, on a phone, in
+the dark; and what a student's program printed stays text in both."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from typing import Any
 
 import pytest
 
-from grader.lesson import Part
+from grader.course import ROOT
+from grader.grading.result import CheckResult, Milestone, Result, StageResult
+from grader.harness.transcript import Line, Transcript
+from grader.lessons.lesson import Part
 from grader.report import html, markdown
 from grader.report.picture import picture
 from grader.report.timeline import timeline
-from grader.result import CheckResult, Milestone, Result, StageResult
-from grader.submission import REPOSITORY
+from grader.tests import programs
 from grader.tests.conftest import run_grader
-from grader.tests.matrix import PROGRAMS
-from grader.transcript import Line, Transcript
 
 Submit = Callable[[int, str | bytes | Path], Path]
 
 BROWSERS = ("/usr/bin/chromium", "/usr/bin/google-chrome")
 
-# All of it would do something in a page or in Markdown if it were not text; URL is a
-# server that counts who asks.
+# All of this would do something in a page or in Markdown if it were not text; URL is a
+# server that counts requests.
 HOSTILE = (
     '</pre></details><script>document.title="no"</script>'
     '<img src="URL/img" onerror="document.title=1"><link rel=stylesheet href="URL/css">'
@@ -39,7 +39,7 @@ HOSTILE = (
     "\x1b[31m\n::error::no\n{{ 7 * 7 }}\n"
 )
 
-# What a reader of ours does in a page of ours, with the report in frames beside it.
+# What our reader does in our page, with the report in frames beside it.
 READER = """<!doctype html><iframe id=phone width=400 height=800></iframe>
 <iframe id=desk width=1000 height=800></iframe><pre id=seen></pre><script>
 const seen = {};
@@ -125,7 +125,7 @@ for (const frame of document.querySelectorAll("iframe")) {
 
 
 class Site(http.server.ThreadingHTTPServer):
-    """Serves what is in a folder, on loopback, and remembers what was asked for."""
+    """Serves a folder on loopback, and remembers the requests."""
 
     def __init__(self, folder: Path) -> None:
         self.asked: list[str] = []
@@ -159,7 +159,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def browse(site: Site, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Shows a page to a browser: what is seen of it, on a phone and on a desk."""
+    """Shows a page to a browser, and returns what is seen on a phone and on a desk."""
     browser = next(filter(shutil.which, BROWSERS), "")
     if not browser:
         pytest.skip("no browser here")
@@ -184,7 +184,7 @@ def browse(site: Site, tmp_path: Path) -> Callable[..., dict[str, Any]]:
 
 
 def _result(says: str = "") -> dict[str, Any]:
-    """A result in which every field that a student's program reaches says SAYS."""
+    """A result in which every field that a student's program can affect says SAYS."""
     stage = StageResult(3, 20, "graded")
     stage.build = {"ok": True, "seconds": 0.1, "output": says}
     stage.milestones = [
@@ -215,7 +215,7 @@ def _evidence(says: str) -> dict[str, Any]:
         "says": says,
         "story": [
             {"ms": 1.0, "who": "the server", "does": "listens on port 20001"},
-            {"ms": 2.0, "who": "the idle one", "does": "connects"},
+            {"ms": 2.0, "who": "the idle client", "does": "connects"},
             {"left_out": 3},
             {"ms": 9.0, "who": f"one {says}", "does": says, "bytes": 20, "data": says},
         ],
@@ -228,7 +228,7 @@ def test_the_page_reads_well_on_a_phone_and_on_a_desk(
     browse: Callable[..., dict[str, Any]], submit: Submit, tmp_path: Path
 ) -> None:
     page = tmp_path / "report.html"
-    wrong = PROGRAMS / "wrong" / "3" / "blocking_send.c"
+    wrong = programs.find("3/blocking_send").text
     only = ("3", "--only", "blocking", "--submission", submit(3, wrong))
     graded = run_grader(*only, "--html", page)
     check = graded.checks(3)["blocking/never_reads"]
@@ -241,7 +241,7 @@ def test_the_page_reads_well_on_a_phone_and_on_a_desk(
         assert view["heads"] == view["scopes"] > 0
         assert (view["lost"], view["loads"]) == (0, 0)
         assert view["contrast"] >= 4.5  # WCAG 2.2, 1.4.3
-        # Prose flows; what stays in its columns are bytes and others' words.
+        # Prose wraps; bytes and others' output keep their columns.
         assert view["blocks"] == [] and (view["sideways"], view["prose"]) == (0, 0)
         [link] = view["links"]
         assert link.endswith("stages/3/README.md#second-half-never-wait-at-all")
@@ -252,7 +252,10 @@ def test_the_page_reads_well_on_a_phone_and_on_a_desk(
             assert all(" ".join(words.split()) in text for words in told)
         drawn = view["pictures"][0]
         assert (drawn["role"], drawn["clashes"], drawn["outside"]) == ("img", 0, 0)
-        assert check["title"] in drawn["says"][0] and "the deaf one" in drawn["says"][1]
+        assert (
+            check["title"] in drawn["says"][0]
+            and "the stalled client" in drawn["says"][1]
+        )
         assert "the server is asleep in send()" in drawn["text"]
         assert 0 < drawn["asleep"] <= len(check["evidence"]["asleep"])
         assert "ms: the server is asleep in send()" in text  # and in words
@@ -301,10 +304,10 @@ def test_the_page_forbids_itself_everything_but_its_own_style() -> None:
 def test_a_timeline_has_a_lane_for_each_and_says_when_the_program_slept() -> None:
     check = {"message": "", "status": "failed", "evidence": _evidence("sends")}
     drawn = timeline(3, check)
-    assert drawn and drawn.lanes == ["the server", "the idle one", "one sends"]
+    assert drawn and drawn.lanes == ["the server", "the idle client", "one sends"]
     assert [(row.ms, row.who, row.words) for row in drawn.rows] == [
         (1.0, "the server", "listens on port 20001"),
-        (2.0, "the idle one", "connects"),
+        (2.0, "the idle client", "connects"),
         (None, "", "3 steps left out"),
         (4.0, "the server", "is asleep in recv() sends"),
         (9.0, "one sends", "sends 20 bytes"),
@@ -385,7 +388,7 @@ def test_a_bar_goes_from_where_the_program_fell_asleep_to_the_verdict() -> None:
 
 
 def test_a_rail_ends_where_its_client_leaves() -> None:
-    does = ["connects", "breaks off (RST)", "receives"]
+    does = ["connects", "resets its connection (RST)", "receives"]
     story = [
         {"ms": n, "who": who, "does": what}
         for n, (who, what) in enumerate(zip(["a", "a", "b"], does))
@@ -451,7 +454,7 @@ def test_in_markdown_no_field_makes_a_link_a_tag_or_a_column() -> None:
     text = re.sub(r"(?ms)^(`{3,})text$.*?^\1$", "", markdown.render(result))
     bare = re.sub(r"`[^`]*`|\\.", "", text)  # without code, and without what is escaped
     assert not re.search(r"@bob|#12|http://|www\.|<b>|^::", bare, re.M)
-    # In a line that begins with HTML, Markdown means nothing (CommonMark 0.31, 4.6).
+    # Markdown means nothing in a line that begins with HTML (CommonMark 0.31, 4.6).
     words = re.sub(r"(?m)^<.*$", "", bare)
     assert not re.search(r"\*\*x|\[y\]|^# no", words, re.M)
     rows = [line for line in bare.splitlines() if line.startswith("|")]
@@ -515,7 +518,7 @@ def test_a_report_that_cannot_be_written_is_said_before_anything_is_done(
     form: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "nowhere" / "report"
-    solutions = REPOSITORY / "solutions"
+    solutions = ROOT / "solutions"
     graded = run_grader("1", "--submission", solutions, f"--{form}={file}")
     assert (graded.status, graded.out) == (2, "")
     assert graded.err == f"grader: cannot write {file}: No such file or directory\n"
@@ -528,7 +531,7 @@ def test_the_reports_grow_with_what_is_known(tmp_path: Path) -> None:
     command += ["--html", str(page), "--markdown", str(text)]
     with subprocess.Popen(
         command,
-        cwd=REPOSITORY,
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -1,21 +1,26 @@
-"""What is linked into the sanitizer build, and what the compiler warns of."""
+"""What is linked into the sanitizer build, and what the compiler warns about."""
 
 from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from grader.submission import REPOSITORY
+from grader.course import ROOT
+from grader.harness.failure import Failure
+from grader.harness.finding import Finding
+from grader.stages.common.sanitizers import expect_the_same_filled
+from grader.tests import programs
 from grader.tests.conftest import run_grader
-from grader.tests.matrix import PROGRAMS
 
 Submit = Callable[[int, str | bytes | Path], Path]
 
 # Loses what %s loses, then has LeakSanitizer look, as the grader does and as exit()
-# does. The stack below is wiped: what is left there would keep a block.
+# does. It wipes the stack below, where a leftover pointer would keep a block alive.
 KEEPS = """
 #include <signal.h>
 #include <stdio.h>
@@ -78,7 +83,7 @@ def test_what_only_the_kernel_knows_is_not_lost(
     source, program = tmp_path / "keeps.c", tmp_path / "keeps"
     source.write_text(KEEPS % keeps)
     flags = ["-std=gnu17", "-O1", "-g", "-fsanitize=address,undefined"]
-    also = REPOSITORY / "grader" / "ask_for_leaks.c"
+    also = ROOT / "grader/grading/ask_for_leaks.c"
     subprocess.run(["gcc", *flags, "-o", program, source, also], check=True)
     done = subprocess.run([program], capture_output=True, text=True, timeout=60)
     assert "[looked for leaks]" in done.stderr
@@ -88,7 +93,7 @@ def test_what_only_the_kernel_knows_is_not_lost(
 def test_what_the_compiler_warned_of_stands_in_the_lesson_that_is_about_it(
     submit: Submit,
 ) -> None:
-    right = (PROGRAMS / "right" / "3" / "backlog_5.c").read_text()
+    right = programs.find("right/3/backlog_5").text
     assert right.count("int main(") == 1
     source = right.replace(
         "int main(",
@@ -102,6 +107,32 @@ def test_what_the_compiler_warned_of_stands_in_the_lesson_that_is_about_it(
     assert check["status"] == "failed"
     warned = check["details"].partition("The compiler warned:\n")[2]
     assert "warning: " in warned and "tcp_server.c:" in warned
+
+
+# How a tour goes with the filled build, the plain one, the filled one, and so on: x
+# fails.
+@pytest.mark.parametrize(
+    "tours, is_told", [("x·x·x·x·", True), ("x·x·x·xx", False), ("x·x··", False)]
+)
+def test_what_fails_by_chance_does_not_depend_on_memory_never_set(
+    tours: str, is_told: bool
+) -> None:
+    testbed: Any = SimpleNamespace(can_be_filled=lambda: True)
+    session: Any = SimpleNamespace(went_wrong=True)
+    to_come, taken = list(tours), []
+
+    def tour(built: str) -> None:
+        taken.append(built)
+        if to_come.pop(0) == "x":
+            raise Failure("no answer", finding=Finding("wrong_bytes", "The bytes show"))
+
+    told = ""
+    try:
+        expect_the_same_filled(testbed, [session], tour)
+    except Failure as failure:
+        told = failure.message
+    assert told == ("it depends on memory that it has never set" if is_told else "")
+    assert not to_come and taken[:4] == ["filled", "plain"] * 2
 
 
 NEEDS_A_MEMFD = """
@@ -124,5 +155,5 @@ def test_what_is_refused_in_the_cell_is_not_told_as_a_mistake(submit: Submit) ->
     only = ("--only", "start/listens", "--submission", submit(3, NEEDS_A_MEMFD))
     (check,) = run_grader("3", *only, "--isolation", "required").checks(3).values()
     told = " ".join(check["details"].split())
-    assert "memfd_create() cannot be had in the grader's cell" in told
+    assert "memfd_create() is refused in the grader's sandbox" in told
     assert "no mistake of its own" in told

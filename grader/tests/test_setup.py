@@ -1,7 +1,7 @@
-"""The house around the grader: setup.sh, the Makefile, the list of packages.
+"""What surrounds the grader: setup.sh, the Makefile, the list of packages.
 
-setup.sh runs for real, on a PATH that holds the few tools it calls and, in place
-of apt-get, sudo, id and dpkg-query, scripts that write down how they were called.
+setup.sh really runs, on a PATH that holds the few tools it calls, and scripts in place
+of apt-get, sudo, id and dpkg-query that record how they were called.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ TOOLS = "awk dirname dpkg-query env grep id mktemp rm sed sh tail true".split()
 
 
 def packages(group: str) -> dict[str, str]:
-    """What packages.txt says: names and reasons."""
+    """The packages in a group of packages.txt: names and reasons."""
     text = (ROOT / "grader/packages.txt").read_text()
     section = text.partition(f"[{group}]\n")[2].partition("\n[")[0]
     rows = (line.split(None, 1) for line in section.splitlines())
@@ -31,7 +30,7 @@ def packages(group: str) -> dict[str, str]:
 
 
 class Machine:
-    """A machine as far as setup.sh looks at it: what stands on PATH."""
+    """A machine as setup.sh sees it: the programs on PATH."""
 
     def __init__(self, folder: Path) -> None:
         self.bin = folder / "bin"
@@ -43,7 +42,7 @@ class Machine:
                 (self.bin / name).symlink_to(path)
 
     def has(self, name: str, script: str = "") -> None:
-        """Puts a program on PATH that notes its call, and then runs SCRIPT."""
+        """Put a program on PATH that records its call and then runs SCRIPT."""
         path = self.bin / name
         path.unlink(missing_ok=True)
         note = f'echo "{name} $*" >>"{self.calls_file}"'
@@ -51,7 +50,7 @@ class Machine:
         path.chmod(0o755)
 
     def lacks(self, *names: str) -> None:
-        """Has dpkg-query call all packages installed but these."""
+        """Make dpkg-query call all packages installed but these."""
         skip = "".join(f"{name}) ;; " for name in names)
         self.has(
             "dpkg-query",
@@ -90,7 +89,7 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def refusal(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line that says why, of a setup that could not be."""
+    """The one line that says why setup refused."""
     assert done.returncode == 2, done
     assert done.stderr.startswith("setup: ") and done.stderr.count("\n") == 1, done
     return done.stderr
@@ -218,8 +217,8 @@ def test_an_unknown_group_is_refused(machine: Machine) -> None:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
-    """A copy of the Makefile, in a house where the grader only tells how it was
-    called, and setup takes its time."""
+    """A copy of the Makefile, with a grader that only says how it was called, and a
+    setup that takes its time."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     grader = tmp_path / "grader"
     grader.mkdir()
@@ -342,22 +341,3 @@ def test_readme_names_the_packages_that_setup_installs() -> None:
 def test_setup_installs_what_grades_a_pull_request() -> None:
     steps = (ROOT / ".github/workflows/grade.yml").read_text()
     assert "setup-test" not in steps and "git" in packages("grade")
-
-
-# ------------------------------------------------------------------ a stage more ----
-
-
-def test_a_fourth_stage_is_linted_and_can_be_asked_for(tmp_path: Path) -> None:
-    shutil.copy(ROOT / "Makefile", tmp_path)
-    shutil.copytree(ROOT / "stages", tmp_path / "stages")
-    ours = shutil.ignore_patterns("tests", "__pycache__")
-    shutil.copytree(ROOT / "grader", tmp_path / "grader", ignore=ours)
-    (tmp_path / "stages/4").mkdir()
-    module = tmp_path / "grader/submission.py"
-    text = module.read_text()
-    module.write_text(text.replace("\nSTAGES = {", '\nSTAGES = {4: "tcp_proxy", '))
-    assert "-I stages/4 " in make(tmp_path, "--dry-run", "lint").stdout
-    command = ["/usr/bin/python3", "-m", "grader", "grade"]
-    run = partial(subprocess.run, cwd=tmp_path, capture_output=True, text=True)
-    assert "(1, 2, 3, 4)" in " ".join(run([*command, "--help"]).stdout.split())
-    assert "folders 1, 2, 3, 4\n" in run([*command, "--submission", "."]).stderr

@@ -1,4 +1,4 @@
-"""What the kernel says of sockets, in the two ways in which it can be asked."""
+"""What the kernel says about sockets, in both ways of asking it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from grader import sockets
-from grader.sockets import Socket
+from grader.kernel import sockets
+from grader.kernel.sockets import Socket
 
 EVERY_STATE = (1 << 12) - 2
 
@@ -35,10 +35,10 @@ def test_what_waits_in_a_socket_is_told(ask: Ask) -> None:
         with socket.create_connection(("127.0.0.1", port)) as ours:
             end = port, ours.getsockname()[1]
             found = _of_port(port, ask(EVERY_STATE))
-            door = found[port, 0]
-            assert (door.state, door.rx_queue) == (sockets.LISTEN, 1)
-            assert door.inode == os.fstat(listener.fileno()).st_ino
-            assert not door.any_address
+            listening = found[port, 0]
+            assert (listening.state, listening.rx_queue) == (sockets.LISTEN, 1)
+            assert listening.inode == os.fstat(listener.fileno()).st_ino
+            assert not listening.any_address
             assert found[end].inode == 0  # not accepted yet
             with listener.accept()[0] as theirs:
                 ours.sendall(b"hello")
@@ -97,7 +97,7 @@ def test_who_has_left_is_left_out() -> None:
 def test_a_kernel_without_sock_diag_is_asked_in_the_old_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # A netlink family that no kernel has is refused as one that is not built in.
+    # The kernel refuses a netlink family that does not exist like one not built in.
     monkeypatch.setattr(sockets, "_NETLINK_SOCK_DIAG", 31)
     with pytest.raises(OSError):
         list(sockets.from_sock_diag(EVERY_STATE))

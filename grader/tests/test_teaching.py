@@ -1,4 +1,4 @@
-"""The page for instructors: what it tells to type is typed, in a clone of this."""
+"""The page for instructors: runs every command on it, in a clone of this."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from grader.submission import REPOSITORY
+from grader.course import ROOT
 
-# Some of the commands run tests, and these shall not be among them.
+# Some of the commands run tests; those must not include these.
 INSIDE = "ECHOLAB_TEACHING"
 pytestmark = pytest.mark.skipif(INSIDE in os.environ, reason="it is being run")
 
-PAGE = REPOSITORY / ".github" / "TEACHING.md"
+PAGE = ROOT / ".github" / "TEACHING.md"
 
 
 def _commands() -> list[str]:
-    """What stands in the page as code; a line that ends with a backslash goes on."""
+    """The code on the page, one command each; a final backslash joins lines."""
     lines = [line for line in PAGE.read_text().splitlines() if line.startswith("    ")]
     code = textwrap.dedent("\n".join(line.lstrip() for line in lines))
     return [line.strip() for line in re.sub(r"\\\n", " ", code).splitlines()]
@@ -29,7 +29,7 @@ def _commands() -> list[str]:
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("course") / "echo-lab"
-    source = f"file://{REPOSITORY}"
+    source = f"file://{ROOT}"
     command = ["git", "clone", "--quiet", "--depth=1", source, str(folder)]
     subprocess.run(command, check=True)
     return folder

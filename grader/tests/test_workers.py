@@ -1,4 +1,4 @@
-"""Workers: jobs done side by side, and nothing left of those that do them."""
+"""Workers: jobs run side by side, and nothing is left of the workers that do them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from contextlib import contextmanager
 
 import pytest
 
-from grader import isolation, procfs
-from grader.submission import REPOSITORY
-from grader.workers import Workers, as_many_as_serve
+from grader.course import ROOT
+from grader.grading.pool import Workers, as_many_as_serve
+from grader.kernel import procfs
+from grader.sandbox.isolation import NoIsolation
+from grader.sandbox.users import sandbox_user
 
 
 @contextmanager
 def hired(count: int, do: Callable[[str], object]) -> Iterator[Workers[object]]:
-    """At most COUNT workers that DO what they are told."""
-    workers = Workers(count, False, do)
+    """At most COUNT workers that DO the jobs they get."""
+    workers = Workers(count, NoIsolation(), do)
     try:
         yield workers
     finally:
@@ -35,7 +37,7 @@ def _all_done(workers: Workers[object]) -> dict[str, object]:
 
 
 def test_jobs_are_done_side_by_side_and_each_is_answered() -> None:
-    """Each waits until the other one is there, too."""
+    """Each worker waits until the other is there, too."""
     ours, theirs = os.pipe(), os.pipe()
     ways = {"one": (ours[1], theirs[0]), "other": (theirs[1], ours[0])}
 
@@ -100,15 +102,17 @@ def test_a_worker_that_ends_leaves_no_answer_and_its_place() -> None:
 
 GIVES_UP = """
 import os, subprocess
-from grader import procfs, strays
-from grader.workers import Workers
-strays.adopt()
+from grader.grading.pool import Workers
+from grader.kernel import procfs
+from grader.sandbox import orphans
+from grader.sandbox.isolation import NoIsolation
+orphans.adopt()
 ours, theirs = os.pipe()
 def start(job):
     sleeper = subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
     os.write(theirs, b"%d" % sleeper.pid)
     sleeper.wait()
-workers = Workers(1, False, start)
+workers = Workers(1, NoIsolation(), start)
 workers.give("sleeps")
 sleeper = int(os.read(ours, 100))
 assert procfs.tasks(sleeper)
@@ -119,11 +123,11 @@ assert not procfs.tasks(sleeper) and workers.have_room
 
 def test_a_job_that_nobody_waits_for_is_ended_with_all_that_it_started() -> None:
     command = ["/usr/bin/python3", "-c", GIVES_UP]
-    subprocess.run(command, cwd=REPOSITORY, timeout=60, check=True)
+    subprocess.run(command, cwd=ROOT, timeout=60, check=True)
 
 
 def test_what_a_worker_starts_ignores_no_signal() -> None:
-    """As nohup(1) and some CI's have it."""
+    """As when nohup(1) or some CI systems start the grader with signals ignored."""
 
     def look(job: str) -> str:
         return subprocess.check_output(["/bin/cat", "/proc/self/status"], text=True)
@@ -136,14 +140,15 @@ def test_what_a_worker_starts_ignores_no_signal() -> None:
     finally:
         signal.signal(signal.SIGHUP, before)
     ignored = int(str(status).split("SigIgn:")[1].split()[0], 16)
-    # Threads and locales of glibc have the last two for themselves.
+    # glibc keeps the last two for its threads and locales.
     assert ignored & (1 << 31) - 1 == 0
 
 
 BOSS = """
 import sys, time
-from grader.workers import Workers
-workers = Workers(2, False, lambda job: time.sleep(600))
+from grader.grading.pool import Workers
+from grader.sandbox.isolation import NoIsolation
+workers = Workers(2, NoIsolation(), lambda job: time.sleep(600))
 workers.give("one")
 workers.give("other")
 print(*[worker.pid for worker in workers._workers], flush=True)
@@ -153,7 +158,7 @@ time.sleep(600)
 
 def test_workers_die_with_the_grader() -> None:
     command = ["/usr/bin/python3", "-c", BOSS]
-    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE) as boss:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as boss:
         assert boss.stdout
         family = list(map(int, boss.stdout.readline().split()))
         assert len(family) == 2 and all(map(procfs.tasks, family))
@@ -165,7 +170,7 @@ def test_workers_die_with_the_grader() -> None:
 
 
 def _runs(pid: int) -> bool:
-    """Whether PID is there, and not only waits for some init to come to it."""
+    """Whether PID is running, and not just waiting for some init to reap it."""
     return any(task.state != "Z" for task in procfs.tasks(pid))
 
 
@@ -174,20 +179,20 @@ def test_there_are_no_more_than_have_room_in_memory(
 ) -> None:
     plenty = as_many_as_serve()
     assert plenty >= 1
-    monkeypatch.setattr("grader.usage.available_bytes", lambda: 1 << 30)
+    monkeypatch.setattr("grader.kernel.usage.available_bytes", lambda: 1 << 30)
     assert as_many_as_serve() == 1
-    monkeypatch.setattr("grader.usage.available_bytes", lambda: 0)
+    monkeypatch.setattr("grader.kernel.usage.available_bytes", lambda: 0)
     assert as_many_as_serve() == 1
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root runs programs as strangers")
-def test_each_worker_runs_programs_as_a_stranger_of_its_own() -> None:
-    """For limits are counted by user: two programs shall not share them."""
+@pytest.mark.skipif(os.getuid() != 0, reason="only root runs programs as other users")
+def test_each_worker_runs_programs_as_a_sandbox_user_of_its_own() -> None:
+    """Limits are counted per user: two programs must not share one."""
     together = multiprocessing.Barrier(2)
 
     def who(job: str) -> str:
         together.wait(60)
-        return str(isolation.stranger())
+        return str(sandbox_user())
 
     with hired(2, who) as workers:
         workers.give("one")

@@ -1,16 +1,16 @@
 /*
- * What every hostile program begins with: it proves that it is in a cell, for
- * the machine of whoever runs these tests shall come to no harm, also where the
- * grader is broken. The test defines, in front of this text,
+ * Every hostile program begins with this. It proves that it is in a cell, so
+ * that the machine these tests run on comes to no harm even if the grader is
+ * broken. The test defines, in front of this text,
  *
- *     HOST_PID_NS, HOST_NET_NS  the test's own namespaces, as readlink() has
- * them REPOSITORY, SOLUTION      the repository, and a solution in it JSON_FILE
- * where the grader writes the result HOME_FOLDER, SUBMISSION   the user's home,
- * and the submission itself
+ *     HOST_PID_NS, HOST_NET_NS  the test's own namespaces, from readlink()
+ *     REPOSITORY, SOLUTION      the repository, and a solution in it
+ *     JSON_FILE                 where the grader writes the result
+ *     HOME_FOLDER, SUBMISSION   the user's home, and the submission itself
  *
  * An attack that reaches something says so with breach(), which ends it before
- * it serves: so the lesson has the word. One that reaches nothing goes on with
- * serve(), as the program that it should have been.
+ * it serves, so that the lesson quotes it. One that reaches nothing goes on
+ * with serve(), like an honest program.
  */
 #ifndef CONTAINED_H
 #define CONTAINED_H
@@ -55,8 +55,7 @@ MAYBE_UNUSED static bool elsewhere(const char *link, const char *host)
 	       strcmp(name, host) != 0;
 }
 
-/* Ends the program unless it is in namespaces of its own. To be called first.
- */
+/* Ends the program unless it is in namespaces of its own. Call this first. */
 MAYBE_UNUSED static void contained(void)
 {
 	if (!elsewhere("/proc/self/ns/pid", HOST_PID_NS) ||
@@ -67,7 +66,7 @@ MAYBE_UNUSED static void contained(void)
 	alarm(LIFE_SECONDS);
 }
 
-/* The attack has reached something: it says so, and does not serve. */
+/* Reports that the attack has reached something, and ends without serving. */
 __attribute__((format(printf, 1, 2))) MAYBE_UNUSED static void
 breach(const char *format, ...)
 {
@@ -90,7 +89,7 @@ MAYBE_UNUSED static void nap(long milliseconds)
 	nanosleep(&time, NULL);
 }
 
-/* So that children can tell their parent how far they got. */
+/* Lets children tell their parent how far they got. */
 MAYBE_UNUSED static void open_pipe(int ends[2])
 {
 	if (pipe(ends) < 0)
@@ -103,7 +102,7 @@ MAYBE_UNUSED static void tell(const int ends[2], size_t count)
 		_exit(EXIT_FAILURE);
 }
 
-/* The sum of what COUNT children told. */
+/* The sum of what COUNT children reported. */
 MAYBE_UNUSED static size_t told(const int ends[2], int count)
 {
 	size_t total = 0, part;
@@ -113,7 +112,7 @@ MAYBE_UNUSED static size_t told(const int ends[2], int count)
 	return total;
 }
 
-/* A child that stays; -1 if there can be no more. */
+/* Forks a child that stays; -1 if no more are possible. */
 MAYBE_UNUSED static pid_t fork_one_that_waits(void)
 {
 	pid_t pid = fork();
@@ -164,7 +163,7 @@ MAYBE_UNUSED static int connect_to(int port)
 	return fd;
 }
 
-/* The port asked for, or -1. */
+/* The requested port, or -1. */
 MAYBE_UNUSED static int port_asked_for(int argc, char *argv[])
 {
 	char *end;
@@ -193,7 +192,7 @@ MAYBE_UNUSED static void echo(int fd)
 				return;
 }
 
-/* Stage 1's server, and a right one. */
+/* A right server for stage 1. */
 MAYBE_UNUSED static int serve(int argc, char *argv[])
 {
 	int port = port_asked_for(argc, argv);

@@ -20,7 +20,7 @@ int main(void)
 		"/junit.xml",
 		"/dev/shm/result.json",
 		REPOSITORY "/result.json",
-		REPOSITORY "/grader/rubric.toml",
+		REPOSITORY "/grader/stages/1/stage.toml",
 		SUBMISSION "/result.json",
 		HOME_FOLDER "/canary",
 		"/github/workspace/result.json",

@@ -48,8 +48,8 @@ int main(int argc, char *argv[])
 {
 	static const char *const paths[] = {
 		SOLUTION,
-		REPOSITORY "/grader/rubric.toml",
-		REPOSITORY "/grader/checks/test_echo.py",
+		REPOSITORY "/grader/stages/1/stage.toml",
+		REPOSITORY "/grader/stages/common/test_echo.py",
 		REPOSITORY "/README.md",
 		REPOSITORY,
 		JSON_FILE,
