@@ -84,7 +84,7 @@ def compile_in(
         report.seek(0)
         reported = report.read()
     if status is None:
-        return 1, f"the compiler was not done after {_SECONDS} seconds"
+        return 1, f"the compiler was not done after {_SECONDS} seconds\n{text}"
     if status and _room(place) < _ROOM_BYTES // 2:
         raise CannotGrade(f"no space left in {place.parent}")
     if isolation.launch_failed(status, reported, text):

@@ -162,7 +162,7 @@ def test_a_table_that_cannot_be_written_is_said_before_anything_is_graded(
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=60,
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert (
