@@ -66,7 +66,6 @@ def add_to(commands: Any) -> None:
 
 def add_what_is_graded(command: argparse.ArgumentParser) -> None:
     """Add to COMMAND the options that say which submission, and which of its checks."""
-    example = course.example()
     command.add_argument(
         "--submission", type=Path, default=course.ROOT / "stages",
         metavar="DIR", help="a folder laid out like stages/, which is the default",

@@ -20,7 +20,8 @@ LOCALHOST = 0x7F000001
 
 _PIECE = 256 << 10
 
-_BREAK_OFF = struct.pack("ii", 1, 0)  # struct linger: close() sends RST
+# A struct linger: with it, close() sends RST (socket(7), SO_LINGER).
+BREAK_OFF = struct.pack("ii", 1, 0)
 
 # Received bytes go here first: memory that is always there. Asking for this much, and
 # giving most of it back, takes longer than receiving a line.
@@ -195,9 +196,9 @@ class Connection:
             self._close()
 
     def reset(self) -> None:
-        """Break off: the kernel sends RST instead of FIN (socket(7), SO_LINGER)."""
+        """Break off: the kernel sends RST instead of FIN."""
         self._leave("resets its connection (RST)")
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BREAK_OFF)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, BREAK_OFF)
         self._close()
 
     def _leave(self, how: str) -> None:

@@ -14,6 +14,7 @@ import struct
 from collections.abc import Iterator
 
 from grader.harness.client import Client
+from grader.harness.connection import BREAK_OFF
 from grader.harness.payload import line
 from grader.harness.scheduling import deprioritized
 from grader.harness.server import Server, crowd_size
@@ -26,8 +27,6 @@ _TOGETHER = 50
 # How long a connection or an answer may take before the loop looks after it: half a
 # second, as a struct timeval (socket(7), SO_RCVTIMEO). This is not a verdict.
 _A_GLANCE = struct.pack("@ll", 0, 500_000)
-
-_BREAK_OFF = struct.pack("ii", 1, 0)  # socket(7), SO_LINGER: close() sends RST
 
 
 def come_and_go(server: Server, count: int, data: bytes, before: int = 0) -> None:
@@ -44,7 +43,7 @@ def come_and_go(server: Server, count: int, data: bytes, before: int = 0) -> Non
         _expect(server, visitors, dict.fromkeys(visitors, data))
         for number, visitor in visitors.items():
             if number % 5 == 0:
-                visitor.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BREAK_OFF)
+                visitor.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, BREAK_OFF)
             visitor.close()
         before += together
         count -= together

@@ -36,8 +36,8 @@ NAMES = sorted(TABLE)
 # Two graders at once keep a processor busy; more would disturb each other.
 AT_ONCE = 2 * (os.cpu_count() or 1)
 
-# The grader's own limits, such as a minute for each build, end an attack within two
-# minutes. On a busy machine that takes longer: only what hangs is caught here.
+# Attacks end by the grader's own limits, such as a minute for a build. This one is only
+# for what hangs, so that no busy machine fails a test.
 SECONDS = 300
 CANARY = "secret-canary"
 
